@@ -1,0 +1,67 @@
+# Every target does its own set-up in .venv; a second call is quick. Only Python 3.11+ and make are needed.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python here that is new enough; `make PYTHON=/path/to/python test` chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-llamacpp demo-gemma test check format bench up lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/runtime.done ## Sweep the built-in simulator: the whole path in under a minute, offline
+	@$(BIN)/tokenswarm demo
+
+demo-llamacpp: $(VENV)/llamacpp.done ## The same against a real llama.cpp server with a tiny random model
+	@$(BIN)/tokenswarm demo --server llamacpp
+
+demo-gemma: $(VENV)/gemma.done ## The same with Gemma 3 270M: real text, slow on a CPU (Gemma terms apply)
+	@$(BIN)/tokenswarm demo --server gemma
+
+test: $(VENV)/dev.done ## All tests, real llama.cpp servers included
+	@TOKENSWARM_REQUIRE_REAL=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/dev.done ## Lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/dev.done ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.done ## CPU per streamed event and stamp error, beside a plain Locust user, in one run
+	@$(BIN)/python bench/bench.py
+
+up: ## InfluxDB and Grafana: not built yet
+	@echo "make up: the monitoring stack (InfluxDB, Grafana) is not part of this version; see CHANGELOG.md" >&2; exit 2
+
+lock: $(VENV)/dev.done ## Pin every dependency anew in requirements/
+	@$(PIP) install uv
+	@for set in runtime:build llamacpp:llamacpp gemma:gemma dev:dev; do \
+		groups="--group build"; \
+		case $$set in llamacpp:*) groups="$$groups --group llamacpp";; \
+			gemma:*) groups="$$groups --group llamacpp --group gemma";; dev:*) groups="$$groups --group dev";; esac; \
+		$(BIN)/uv pip compile pyproject.toml $$groups --universal --python-version 3.11 --generate-hashes \
+			--no-header --no-emit-index-url --no-emit-find-links --quiet \
+			$$([ $${set%:*} = runtime ] || echo -c requirements/runtime.lock) -o requirements/$${set%:*}.lock || exit; \
+	done
+
+clean: ## Remove what the targets made, results excepted
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "tokenswarm needs Python 3.11 or newer; none was found (make PYTHON=/path/to/python3.11 ...)" >&2; exit 2; }
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+# One stamp a lock file: installed anew only when the lock or the package's metadata changes.
+$(VENV)/%.done: requirements/%.lock pyproject.toml | $(VENV)/bin/python
+	@echo "installing requirements/$*.lock into $(VENV) (once)"
+	@$(PIP) install --require-hashes -r requirements/$*.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,144 @@
+"""What a backend is: how to ask, and what one event of the answer says.
+
+A backend is a frozen value with no socket, no clock, no retry and no metric in it. It turns a spec into
+bytes to send, and the data of one event into a `Delta`. The rest of the program never sees a vendor's
+field name. A response that was not streamed is one event: its whole body.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from harness.errors import MalformedChunk
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request in the terms all backends share."""
+
+    prompt: str
+    max_tokens: int
+    model: str | None = None
+    exact_length: bool = False  # make the server go on to `max_tokens` where it can
+    seed: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)  # the user's own fields, laid over ours
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What goes on the wire, without the host and the authentication."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one event says. Counts are running totals; a later event's replace an earlier one's."""
+
+    answer: str = ""
+    reasoning: str = ""
+    done: bool = False  # the dialect's end mark
+    finish_reason: str | None = None
+    error: str | None = None  # the server's words: an error inside a 200 stream
+    response_id: str | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None  # final count
+    tokens_so_far: int | None = None  # output tokens up to and with this event, where the server says
+    cached_tokens: int | None = None
+    queue_ms: float | None = None
+    prefill_ms: float | None = None
+    decode_ms: float | None = None
+
+
+class Backend(Protocol):
+    """One dialect of one API."""
+
+    @property
+    def name(self) -> str:
+        """Name in the table of backends, e.g. `openai`."""
+
+    @property
+    def mode(self) -> str:
+        """The `--api-mode`, e.g. `chat`."""
+
+    @property
+    def path(self) -> str:
+        """Path below the host that requests go to."""
+
+    def request(self, ask: Ask) -> HttpRequest:
+        """The bytes to send for `ask`."""
+
+    def read(self, data: bytes) -> Delta:
+        """What one event says.
+
+        Raises:
+            MalformedChunk: the event is not of this dialect.
+        """
+
+
+def parse_object(data: bytes) -> Json:
+    """One JSON object.
+
+    Raises:
+        MalformedChunk: not JSON, or JSON of another shape.
+    """
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise MalformedChunk(f"not JSON ({error}): {_head(data)}") from None
+    if not isinstance(value, dict):
+        raise MalformedChunk(f"not a JSON object: {_head(data)}")
+    return value
+
+
+def error_text(value: object) -> str:
+    """The message in an error body of any shape: a string, an object with `message`, or one around it."""
+    if isinstance(value, dict):
+        for key in ("error", "message", "detail", "msg"):
+            if value.get(key):
+                return error_text(value[key])
+        return orjson.dumps(value, default=str).decode()[:300]
+    if isinstance(value, list) and value:
+        return error_text(value[0])
+    return str(value)[:300]
+
+
+def body_error(data: bytes) -> str:
+    """What an error body says, JSON or not, in one line."""
+    try:
+        text = error_text(orjson.loads(data))
+    except orjson.JSONDecodeError:
+        text = data[:300].decode("utf-8", "replace")
+    return " ".join(text.split())
+
+
+def count(value: object) -> int | None:
+    """A token count, or None where a server sent anything but a whole number that is not negative."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def number(value: object) -> float | None:
+    """A finite number that is not negative, or None."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return float(value)
+    return None
+
+
+def text(value: object) -> str:
+    """A string, or "" for the null and the missing."""
+    return value if isinstance(value, str) else ""
+
+
+def mapping(value: object) -> Json:
+    """An object, or {} for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _head(data: bytes) -> str:
+    return repr(data[:80].decode("utf-8", "replace"))

@@ -1,0 +1,69 @@
+"""The `tokenswarm` command: what is not a Locust run. Load itself is started with `locust -f ...`."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness import __version__, demo
+from harness.errors import ConfigError
+from harness.simulator import cli as simulator
+
+_EPILOG = """\
+Load is made by Locust itself:
+  locust -f locustfiles/llamacpp.py --host http://127.0.0.1:8080 --headless --levels 1,2,4,8
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the process's exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        run: Callable[[argparse.Namespace], int] = args.run
+        return run(args)
+    except ConfigError as error:
+        print(f"tokenswarm {args.command}: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, a `head` perhaps, has seen enough
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tokenswarm",
+        description="Load tests for LLM serving systems, on Locust.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tokenswarm {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    simulator.add_parser(subparsers)
+    demo.add_parser(subparsers)
+    report = subparsers.add_parser(
+        "report",
+        help="print a run's tables and write its reports again",
+        description="Print a run's tables and write its summary.json, levels.csv and report.html again, from its\n"
+        "requests.parquet or, after a crash, from the journal the run left.",
+        epilog="Example:\n  tokenswarm report results/20261121T101500Z-llamacpp-native-1a2b3c",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    report.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _report(args: argparse.Namespace) -> int:
+    from harness import results, rows, tables  # noqa: PLC0415  # pandas takes a second to import
+
+    summary = results.rebuild(args.directory)
+    settings = results.load_run(args.directory)["settings"]
+    print(tables.maritaca(rows.load(args.directory / "requests.parquet"), summary))
+    print(tables.render(summary, settings, run_dir=args.directory))
+    return 0 if summary["complete"] else 5
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""One request from start to finish: bytes out, bytes in, one `RequestRecord`.
+
+Never raises for a server's fault; a request that fails is data. The only thing that gets through is
+the greenlet being killed, and then the record has been handed over before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from uuid import uuid4
+
+from harness import __version__
+from harness.backends.base import Ask, Backend
+from harness.clock import now_ns
+from harness.decode import Answer, decode, has_content
+from harness.engine import Engine
+from harness.errors import ErrorClass
+from harness.exchange import Exchange
+from harness.http1 import Received
+from harness.plan import Slot
+from harness.record import Outcome, RequestRecord, TokenSource
+
+_AFTER_THE_END = (ErrorClass.RESET, ErrorClass.IDLE_TIMEOUT, ErrorClass.TOTAL_TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Sends requests of one backend through the process's engine and hands each record to `keep`."""
+
+    engine: Engine
+    backend: Backend
+    worker: str
+    secret: str | None
+    keep: Callable[[RequestRecord], None]
+
+    def run(
+        self, ask: Ask, slot: Slot, *, name: str, scheduled_ns: int, prompt_tokens: int | None
+    ) -> RequestRecord:
+        """Send one request and wait for its end. `prompt_tokens`: what the prompt was sized to."""
+        request_id = uuid4().hex
+        exchange = Exchange(self._payload(ask, request_id), self._has_content)
+        record: RequestRecord
+        try:
+            self.engine.perform(exchange)
+        finally:  # also when the greenlet is killed in mid-request: what was measured is kept
+            answer = decode(self.backend, exchange.received, self.engine.drain)
+            # A stream that broke off has no final count, but its last event may have a running one.
+            counted = answer.tokens_so_far if answer.output_tokens is None else answer.output_tokens
+            outcome, error_class, message = _judge(exchange, answer)
+            record = RequestRecord(
+                request_id=request_id,
+                name=name,
+                worker=self.worker,
+                level=slot.level,
+                repeat=slot.repeat,
+                phase=slot.phase,
+                outcome=outcome,
+                scheduled_ns=scheduled_ns,
+                end_ns=exchange.end_ns or now_ns(),
+                sent_ns=exchange.sent_ns,
+                first_content_ns=answer.times[0] if answer.times else None,
+                first_answer_ns=answer.first_answer_ns,
+                last_content_ns=answer.times[-1] if answer.times else None,
+                chunk_gaps_us=tuple((after - before) / 1e3 for before, after in pairwise(answer.times)),
+                chunks=len(answer.times),
+                first_chunk_tokens=answer.first_chunk_tokens,
+                requested_prompt_tokens=prompt_tokens,
+                requested_output_tokens=ask.max_tokens,
+                prompt_tokens=answer.prompt_tokens,
+                output_tokens=counted,
+                cached_tokens=answer.cached_tokens,
+                token_source=None if counted is None else TokenSource.SERVER,
+                streamed=answer.streamed,
+                http_status=answer.status,
+                response_id=answer.response_id,
+                error_class=error_class,
+                error_message=self._scrub(message),
+                finish_reason=answer.finish_reason,
+                server_queue_ms=answer.queue_ms,
+                server_prefill_ms=answer.prefill_ms,
+                server_decode_ms=answer.decode_ms,
+                connect_ms=None if exchange.connect_ns is None else exchange.connect_ns / 1e6,
+                reconnects=exchange.reconnects,
+                text=answer.text or None,
+            )
+            self.keep(record)
+        return record
+
+    def _payload(self, ask: Ask, request_id: str) -> bytes:
+        """The whole request as it goes on the wire."""
+        request = self.backend.request(ask)
+        target = self.engine.target
+        lines = [
+            f"{request.method} {target.path(request.path)} HTTP/1.1",
+            f"Host: {target.authority}",
+            f"User-Agent: tokenswarm/{__version__}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(request.body)}",
+            "Accept: text/event-stream, application/json",
+            "Accept-Encoding: identity",
+            f"X-Request-Id: {request_id}",
+        ]
+        if self.secret:
+            lines.append(f"Authorization: Bearer {self.secret}")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + request.body
+
+    def _has_content(self, received: Received) -> bool:
+        return has_content(self.backend, received)
+
+    def _scrub(self, message: str | None) -> str | None:
+        """Servers like to quote the key they refuse."""
+        if not message or not self.secret:
+            return message
+        message = message.replace(self.secret, "***")
+        for length in range(len(self.secret) - 1, 3, -1):  # a long message is cut, perhaps in mid-key
+            if message.endswith(self.secret[:length]):
+                return message[:-length] + "***"
+        return message
+
+
+def _judge(exchange: Exchange, answer: Answer) -> tuple[Outcome, ErrorClass | None, str | None]:
+    """How the request ended, from how the connection did and what the response said."""
+    if exchange.end_ns is None:
+        return Outcome.CANCELLED, None, "given up while it was in flight"
+    if exchange.failure is not None:
+        error_class, message = exchange.failure
+        if error_class in _AFTER_THE_END and answer.done and answer.error_class is None:
+            return Outcome.OK, None, None  # the end mark had come; only HTTP's own goodbye is missing
+        if answer.error_class in (None, ErrorClass.TRUNCATED):
+            if error_class is ErrorClass.RESET and answer.times:
+                error_class = ErrorClass.TRUNCATED
+            return Outcome.FAILED, error_class, message
+    if answer.error_class is not None:
+        return Outcome.FAILED, answer.error_class, answer.error_message
+    return Outcome.OK, None, None

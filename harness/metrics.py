@@ -1,0 +1,246 @@
+"""summary.json from the requests table: every figure, computed once and only here.
+
+Pure: a DataFrame of requests.parquet, the measuring windows and a few counts in; a plain dict out. Nothing
+is read from a clock, a file or an option, so `tokenswarm report` computes the same figures years later.
+
+Three populations, never mixed (docs/metrics.md has every formula):
+
+    totals      every request of the run, any phase, any outcome
+    level       requests of the level with phase `measure`; the statistics of times, rates and counts look
+                at those of them with outcome `ok`, and each at those where it was measured
+    window      whatever arrived inside the level's windows, from any request: the system's rates
+
+`None` where nothing was measured, never 0 and never NaN; `n` says of how many a statistic is. Percentiles
+interpolate linearly (numpy's default), std is the sample's (ddof 1).
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from harness import doubts
+from harness.doubts import Finding
+from harness.journal import Window
+from harness.windows import Arrived, Floats, Streams, floats, ints
+
+__all__ = ["SCHEMA", "Finding", "Window", "summarise"]
+
+SCHEMA: Final = 1
+
+_TIME_QUANTILES: Final = (50, 90, 95, 99)
+_RATE_QUANTILES: Final = (5, 10, 90)
+_RATES: Final = {
+    "request_output_tokens_per_s": "output_tokens_per_s",
+    "request_total_tokens_per_s": "total_tokens_per_s",
+}
+_TIMES: Final = (
+    "ttft_ms",
+    "ttfa_ms",
+    "tpot_ms",
+    "e2e_ms",
+    "server_queue_ms",
+    "server_prefill_ms",
+    "server_decode_ms",
+    "connect_ms",
+    "prompt_tokens",
+    "output_tokens",
+)
+
+
+def summarise(
+    requests: pd.DataFrame,
+    windows: Sequence[Window],
+    *,
+    run_id: str,
+    planned: int | None = None,
+    incomplete: Sequence[str] = (),
+    findings: Sequence[Finding] = (),
+    client: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The summary of one run.
+
+    Args:
+        requests: the columns of `harness.rows.COLUMNS`, stamps in Unix ns.
+        windows: one a level and repeat.
+        run_id: repeated in the summary.
+        planned: requests the load model meant to send in all phases; None if it had no plan.
+        incomplete: why results are missing; empty if none are.
+        findings: doubts from elsewhere; those seen in the table are added.
+        client: what the load generator says of itself, passed through.
+    """
+    streams = Streams.of(requests)
+    levels = sorted({w.level for w in windows} | set(_measured(requests)["level"].dropna().astype(int)))
+    entries = [_level(requests, streams, level, [w for w in windows if w.level == level]) for level in levels]
+    found = [
+        *findings,
+        *(("invalid", f"incomplete: {reason}") for reason in incomplete),
+        *doubts.of_table(requests, streams, planned),
+        *(finding for entry in entries for finding in doubts.of_level(entry)),
+    ]
+    return {
+        "schema": SCHEMA,
+        "run_id": run_id,
+        "verdict": doubts.verdict(found),
+        "complete": not incomplete,
+        "incomplete": list(incomplete),
+        "totals": _totals(requests, planned),
+        "levels": entries,
+        "client": dict(client or {}),
+    }
+
+
+def _totals(requests: pd.DataFrame, planned: int | None) -> dict[str, int | None]:
+    outcomes = requests["outcome"].value_counts()
+    offered = max(planned or 0, len(requests))
+    return {
+        "offered": offered,
+        "succeeded": int(outcomes.get("ok", 0)),
+        "failed": int(outcomes.get("failed", 0)),
+        "cancelled": int(outcomes.get("cancelled", 0)),
+        "unsent": offered - len(requests),
+        "prompt_tokens": _total(requests, "prompt_tokens"),
+        "output_tokens": _total(requests, "output_tokens"),
+    }
+
+
+def _level(requests: pd.DataFrame, streams: Streams, level: int, windows: Sequence[Window]) -> dict[str, Any]:
+    measured = _measured(requests)
+    measured = measured[measured["level"] == level]
+    ok = measured[measured["outcome"] == "ok"]
+    failed = measured[measured["outcome"] == "failed"]
+    seconds = [w.seconds for w in windows]
+    return {
+        "concurrency": level,
+        "repeat_count": len({w.repeat for w in windows} or set(measured["repeat"])),
+        "requests": len(measured),
+        "succeeded": len(ok),
+        "failed": len(failed),
+        "cancelled": int((measured["outcome"] == "cancelled").sum()),
+        "errors": _counts(failed["error_class"].fillna("unknown")),
+        "windows": len(windows),
+        "window_s": sum(seconds) if windows else None,
+        "window_s_shortest": min(seconds, default=None),
+        **_system(requests, streams, windows),
+        "wall_output_tokens_per_s": _wall_rate(ok),
+        **{name: _spread(floats(ok[column]), _RATE_QUANTILES) for name, column in _RATES.items()},
+        **{name: _spread(floats(ok[name]), _TIME_QUANTILES, top=True) for name in _TIMES},
+        "chunk_gap_ms": _spread(_gaps_ms(ok), _TIME_QUANTILES, top=True),
+        **_from_schedule(ok),
+        "tokens_per_chunk": _tokens_per_chunk(ok),
+        "output_length": _output_length(ok),
+        "cached_tokens": _total(ok, "cached_tokens"),
+        "reconnects": _total(measured, "reconnects"),
+        "token_sources": _counts(ok["token_source"].dropna()),
+        "goodput": None,
+    }
+
+
+def _system(requests: pd.DataFrame, streams: Streams, windows: Sequence[Window]) -> dict[str, Any]:
+    """The server's rates over the level's windows together, and the output rate of each."""
+    arrived = [streams.arrived(w) for w in windows]
+    seconds = sum(w.seconds for w in windows)
+    end = ints(requests[requests["outcome"] == "ok"]["end_ns"])
+    ended = sum(int(np.count_nonzero((end >= w.start_ns) & (end < w.end_ns))) for w in windows)
+    return {
+        "system_output_tokens_per_s": _rate([a.output_tokens for a in arrived], seconds),
+        "system_total_tokens_per_s": _rate([_both(a) for a in arrived], seconds),
+        "system_output_tokens_per_s_repeats": [
+            _rate([a.output_tokens], w.seconds) for a, w in zip(arrived, windows, strict=True)
+        ],
+        "requests_per_s": _rate([ended], seconds),
+    }
+
+
+def _both(arrived: Arrived) -> float | None:
+    if arrived.output_tokens is None or arrived.prompt_tokens is None:
+        return None
+    return arrived.output_tokens + arrived.prompt_tokens
+
+
+def _rate(amounts: Iterable[float | None], seconds: float) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) / seconds if known and seconds > 0 else None
+
+
+def _wall_rate(ok: pd.DataFrame) -> float | None:
+    """Completed requests' output tokens over first sent .. last end, each repeat by itself, then together."""
+    tokens = floats(ok["output_tokens"])
+    seconds = sum(
+        (ints(pass_["end_ns"]).max() - ints(pass_["sent_ns"].dropna()).min()) / 1e9
+        for _, pass_ in ok.groupby("repeat")
+        if pass_["sent_ns"].notna().any()
+    )
+    known = tokens[~np.isnan(tokens)]
+    return float(known.sum() / seconds) if len(known) and seconds > 0 else None
+
+
+def _from_schedule(ok: pd.DataFrame) -> dict[str, Any]:
+    """What waiting for the client itself cost: send delay, and TTFT from when the request was due."""
+    due = ok["scheduled_ns"].astype("Int64")
+    delay = floats(ok["sent_ns"].astype("Int64") - due) / 1e6
+    first = floats((ok["first_content_ns"].astype("Int64") - due).where(ok["streamed"].astype(bool))) / 1e6
+    return {
+        "send_delay_ms": _spread(delay, _TIME_QUANTILES, top=True),
+        "ttft_scheduled_ms": _spread(first, _TIME_QUANTILES, top=True),
+    }
+
+
+def _tokens_per_chunk(ok: pd.DataFrame) -> float | None:
+    """Mean output tokens a content event of streamed responses: 1 means that chunk gaps are token gaps."""
+    tokens, chunks = floats(ok["output_tokens"]), floats(ok["chunks"])
+    use = ok["streamed"].to_numpy(dtype=bool) & ~np.isnan(tokens) & (chunks > 0)
+    return float(tokens[use].sum() / chunks[use].sum()) if use.any() else None
+
+
+def _output_length(ok: pd.DataFrame) -> dict[str, int]:
+    """Did responses have the length that was asked for? `asked` also counts those nobody counted."""
+    asked, got = floats(ok["requested_output_tokens"]), floats(ok["output_tokens"])
+    return {
+        "asked": int(np.count_nonzero(~np.isnan(asked))),
+        "got_equal": int(np.count_nonzero(got == asked)),
+        "shorter": int(np.count_nonzero(got < asked)),
+        "longer": int(np.count_nonzero(got > asked)),
+    }
+
+
+def _gaps_ms(ok: pd.DataFrame) -> Floats:
+    gaps = [np.asarray(value, dtype=np.float64) for value in ok["chunk_gaps_us"] if value is not None]
+    return np.concatenate(gaps) / 1e3 if gaps else np.empty(0)
+
+
+def _spread(values: Floats, quantiles: Sequence[int], *, top: bool = False) -> dict[str, float | int | None]:
+    """Mean, median, std, percentiles (and max) of what is known, and of how many that is."""
+    known = values[~np.isnan(values)]
+    names = ["mean", "median", "std", *(f"p{q}" for q in quantiles), *(["max"] if top else [])]
+    if not len(known):
+        return {**dict.fromkeys(names), "n": 0}
+    figures = [
+        known.mean(),
+        np.median(known),
+        known.std(ddof=1) if len(known) > 1 else math.nan,
+        *np.percentile(known, quantiles),
+        *([known.max()] if top else []),
+    ]
+    return {
+        **{
+            name: None if math.isnan(figure) else float(figure)
+            for name, figure in zip(names, figures, strict=True)
+        },
+        "n": len(known),
+    }
+
+
+def _measured(requests: pd.DataFrame) -> pd.DataFrame:
+    return requests[requests["phase"] == "measure"]
+
+
+def _total(requests: pd.DataFrame, column: str) -> int | None:
+    known = requests[column].dropna()
+    return int(known.sum()) if len(known) else None
+
+
+def _counts(words: "pd.Series[Any]") -> dict[str, int]:
+    return {str(word): int(number) for word, number in sorted(words.value_counts().items())}

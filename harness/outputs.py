@@ -1,0 +1,176 @@
+"""From journals to a run's result files, and from its table to its report: what happens after the load.
+
+    journals ─► records, missing token counts filled ─► requests.parquet ─► summary.json, levels.csv,
+                                                                            report.html
+
+The second half needs `requests.parquet` and `run.json` alone. The journals are deleted last of all, and
+only if the table has a row for each of their records.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from harness import files, journal, metrics, report_html, rows
+from harness.errors import ConfigError
+from harness.journal import Window
+from harness.record import RequestRecord, TokenSource
+
+__all__ = ["CountTokens", "count_missing", "from_journals", "from_table", "levels_csv"]
+
+CountTokens = Callable[[str], int]
+
+CHARACTERS_A_TOKEN: Final = 4  # of English in current vocabularies; the estimate's only assumption
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the journals said besides records; filled while these are read."""
+
+    windows: list[Window] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    records: int = 0
+    garbled: int = 0
+    last_ns: int = 0
+
+
+def from_journals(
+    run_dir: Path,
+    run: Mapping[str, Any],
+    tail: bytes = b"",
+    count_tokens: CountTokens | None = None,
+    counted_by: TokenSource = TokenSource.TOKENIZER,
+) -> dict[str, Any]:
+    """Write every result file and delete the journals.
+
+    Args:
+        run_dir: holds `journal*.jsonl`, one a process.
+        run: run.json; windows and events of the journals are added.
+        tail: what `journal.jsonl` could not take.
+        count_tokens: see `count_missing`.
+        counted_by: see `count_missing`.
+
+    Raises:
+        ConfigError: the disk refused, or the table lacks rows; the journals are kept.
+    """
+    told = _Told()
+    journals = sorted(run_dir.glob("journal*.jsonl"))
+    records = (count_missing(r, count_tokens, counted_by) for r in _records(journals, tail, told))
+    table = run_dir / "requests.parquet"
+    with files.refusals(run_dir, "the journal is kept: free space, then run `tokenswarm report` on it"):
+        try:
+            files.place(table, lambda beside: rows.write(beside, records))
+        except ValueError as error:
+            raise ConfigError(f"{table}: a record does not fit ({error}); the journal is kept") from error
+        if rows.count(table) != told.records:
+            raise ConfigError(
+                f"{table}: {rows.count(table)} rows of {told.records} records; the journal is kept"
+            )
+        whole = _with_told(run, told)
+        files.write(run_dir / "run.json", files.as_json(whole))
+        summary = from_table(run_dir, whole)
+        for path in journals:
+            path.unlink()
+    return summary
+
+
+def from_table(run_dir: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute and write summary.json, levels.csv and report.html from the table and run.json.
+
+    Raises:
+        ConfigError: the table is missing or damaged, or the disk refused.
+    """
+    summary = metrics.summarise(
+        rows.load(run_dir / "requests.parquet"),
+        [Window(**window) for window in run.get("windows", ())],
+        run_id=str(run["run_id"]),
+        planned=run.get("planned"),
+        incomplete=run.get("incomplete", ()),
+        findings=[(status, reason) for status, reason in run.get("findings", ())],
+        client=run.get("client"),
+    )
+    with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
+        files.write(run_dir / "summary.json", files.as_json(summary))
+        files.write(run_dir / "levels.csv", levels_csv(summary))
+        files.write(run_dir / "report.html", report_html.render(summary, run.get("settings", {}), run))
+    return summary
+
+
+def count_missing(
+    record: RequestRecord, count_tokens: CountTokens | None, counted_by: TokenSource
+) -> RequestRecord:
+    """The record with its output tokens counted, if its server did not and text came.
+
+    `count_tokens` gives `counted_by`; without it the count is an estimate, the greater of content events and
+    characters / 4 rounded up, since an event carries at least one token.
+    """
+    if record.output_tokens is not None or not record.text:
+        return record
+    if count_tokens is not None:
+        return replace(record, output_tokens=count_tokens(record.text), token_source=counted_by, text=None)
+    guess = max(record.chunks, math.ceil(len(record.text) / CHARACTERS_A_TOKEN))
+    return replace(record, output_tokens=guess, token_source=TokenSource.ESTIMATED, text=None)
+
+
+def levels_csv(summary: Mapping[str, Any]) -> str:
+    """One row a level; nested figures as `ttft_ms_p50`, lists and counts in one cell, null as nothing."""
+    flat = [_flat(level) for level in summary["levels"]]
+    names = list(dict.fromkeys(name for row in flat for name in row)) or ["concurrency"]
+    text = io.StringIO()
+    table = csv.DictWriter(text, names, lineterminator="\n")
+    table.writeheader()
+    table.writerows(flat)
+    return text.getvalue()
+
+
+def _flat(level: Mapping[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, value in level.items():
+        if name in {"errors", "token_sources"}:  # open sets: a column each would differ from run to run
+            row[name] = " ".join(f"{word}={number}" for word, number in value.items())
+        elif isinstance(value, dict):
+            row |= {f"{name}_{part}": figure for part, figure in value.items()}
+        elif isinstance(value, list):
+            row[name] = " ".join("" if figure is None else str(figure) for figure in value)
+        else:
+            row[name] = value
+    return row
+
+
+def _records(journals: list[Path], tail: bytes, told: _Told) -> Iterator[RequestRecord]:
+    """Every record of the journals; windows, events and damage go to `told`."""
+    for path in journals:
+        lines = journal.read(path, tail if path.name == "journal.jsonl" else b"")
+        for kind, value in lines:
+            try:
+                if kind == "record":
+                    record = journal.unpack(value)
+                    told.records += 1
+                    told.last_ns = max(told.last_ns, record.end_ns)
+                    yield record
+                elif kind == "window":
+                    told.windows.append(Window(**value))
+                else:
+                    told.events.append(value)
+            except (TypeError, ValueError):  # JSON, but not what its kind says
+                told.garbled += 1
+        told.garbled += lines.garbled
+
+
+def _with_told(run: Mapping[str, Any], told: _Told) -> dict[str, Any]:
+    """run.json, finished by what the journals said."""
+    garbled = [f"{told.garbled} journal lines could not be read"] if told.garbled else []
+    incomplete = [*run.get("incomplete", ()), *garbled]
+    last = datetime.fromtimestamp(told.last_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    return dict(run) | {
+        "finished_at": run.get("finished_at") or (last if told.last_ns else None),
+        "complete": not incomplete,
+        "incomplete": incomplete,
+        "windows": [asdict(window) for window in dict.fromkeys(told.windows)],
+        "events": told.events,
+    }

@@ -1,0 +1,184 @@
+"""What the server says of itself before load: is it there, which model, what can it do.
+
+Only reads: no token is generated. A server that lacks a route is no error; what could not be learnt is
+said in `Facts.notes` and load goes ahead.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from harness.backends.base import Backend, Json, body_error, count, mapping, text
+from harness.errors import ConfigError
+from harness.target import Target
+
+LOADING_DEADLINE_S = 120.0
+_TIMEOUT_S = 10.0
+# What these servers put into `owned_by` of their model list; all of them know `ignore_eos`.
+_HAS_TOKENIZE = ("llamacpp", "tokenswarm")
+_FORCES_LENGTH = {
+    "llamacpp": "llama.cpp",
+    "vllm": "vLLM",
+    "sglang": "SGLang",
+    "tokenswarm": "tokenswarm simulate",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was learnt; None where the server does not say."""
+
+    model: str | None
+    server: str | None
+    forces_length: bool
+    has_tokenize: bool  # llama.cpp's /tokenize, which counts as the server will
+    slots: int | None = None
+    context: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def stored(self) -> Json:
+        """For `run.json`."""
+        return {
+            "model": self.model,
+            "server": self.server,
+            "forces_length": self.forces_length,
+            "slots": self.slots,
+            "context": self.context,
+            "notes": list(self.notes),
+        }
+
+
+def session(secret: str | None) -> requests.Session:
+    """A session for questions outside the load. It uses no proxy, as the load does not."""
+    opened = requests.Session()
+    opened.trust_env = False
+    if secret:
+        opened.headers["Authorization"] = f"Bearer {secret}"
+    return opened
+
+
+def probe(
+    backend: Backend,
+    target: Target,
+    *,
+    model: str | None,
+    secret: str | None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Facts:
+    """Ask the server what it is.
+
+    Raises:
+        ConfigError: it cannot be reached, does not accept the key, or does not have the model.
+    """
+    asked = session(secret)
+    _wait_until_loaded(asked, target, say)
+    notes: list[str] = []
+    models = _models(asked, target, notes)
+    owners = {text(entry.get("owned_by")) for entry in models}
+    server = next((_FORCES_LENGTH[owner] for owner in owners if owner in _FORCES_LENGTH), None)
+    is_llama = backend.name == "llamacpp" or "llamacpp" in owners
+    # llama.cpp serves one model and takes any name for it.
+    chosen = _choose_model(model, [text(entry.get("id")) for entry in models], any_name=is_llama)
+    slots = context = None
+    if is_llama:
+        props = _get(asked, target, "/props", notes)
+        slots = count(props.get("total_slots"))
+        context = count(mapping(props.get("default_generation_settings")).get("n_ctx"))
+    if chosen is None and not is_llama:
+        raise ConfigError(
+            f"--model is missing and {target.url('/v1/models')} lists none: give the model's id"
+        )
+    has_tokenize = is_llama or bool(owners.intersection(_HAS_TOKENIZE))
+    return Facts(chosen, server, is_llama or server is not None, has_tokenize, slots, context, tuple(notes))
+
+
+def _wait_until_loaded(asked: requests.Session, target: Target, say: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + LOADING_DEADLINE_S
+    announced = 0.0
+    while True:
+        answer = _ask(asked, target, "/health")
+        if answer.status_code != 503:
+            return
+        if time.monotonic() > deadline:
+            raise ConfigError(
+                f"--host {target}: the server still answers 503 after {LOADING_DEADLINE_S:.0f} s"
+            )
+        if time.monotonic() - announced > 5:
+            announced = time.monotonic()
+            say(f"{target} is loading its model; waiting up to {deadline - announced:.0f} s")
+        time.sleep(0.5)
+
+
+def _ask(asked: requests.Session, target: Target, route: str) -> requests.Response:
+    url = target.url(route)
+    try:
+        answer = asked.get(url, timeout=_TIMEOUT_S, allow_redirects=False)
+    except requests.exceptions.SSLError as error:
+        raise ConfigError(f"--host {target}: TLS failed: {_cause(error)}") from None
+    except requests.exceptions.Timeout:
+        raise ConfigError(f"--host {target}: no answer from {url} in {_TIMEOUT_S:.0f} s; is it up?") from None
+    except requests.exceptions.RequestException as error:
+        raise ConfigError(f"--host {target} cannot be reached ({_cause(error)}); is it up?") from None
+    if answer.status_code in (401, 403):
+        said = body_error(answer.content)
+        raise ConfigError(
+            f"{url} answered {answer.status_code} ({said}): put the API key into the environment variable "
+            "TOKENSWARM_API_KEY, or its file's path into TOKENSWARM_API_KEY_FILE"
+        )
+    return answer
+
+
+def _get(asked: requests.Session, target: Target, route: str, notes: list[str]) -> dict[str, Any]:
+    """The JSON object at a route; {} and a note if there is none."""
+    answer = _ask(asked, target, route)
+    try:
+        if answer.status_code == 200:
+            return mapping(answer.json())
+    except ValueError:
+        notes.append(f"GET {route}: not JSON")
+    else:
+        notes.append(f"GET {route}: {answer.status_code}")
+    return {}
+
+
+def _models(asked: requests.Session, target: Target, notes: list[str]) -> list[Json]:
+    listed = _get(asked, target, "/v1/models", notes).get("data")
+    return (
+        [entry for entry in map(mapping, listed) if text(entry.get("id"))] if isinstance(listed, list) else []
+    )
+
+
+def _choose_model(wanted: str | None, listed: list[str], *, any_name: bool) -> str | None:
+    if wanted is not None:
+        if listed and wanted not in listed and not any_name:
+            raise ConfigError(
+                f"--model {wanted!r} is not served here; the server lists {_some(listed)} "
+                "(--preflight no sends it all the same)"
+            )
+        return wanted
+    if len(listed) > 1 and not any_name:
+        raise ConfigError(
+            f"--model is missing and the server has {len(listed)}: choose one of {_some(listed)}"
+        )
+    return listed[0] if listed else None
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names[:8]) + (
+        f" and {len(names) - 8} more" if len(names) > 8 else ""
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: requests and urllib3 wrap it several times."""
+    reason: Any = error
+    while True:
+        inner = getattr(reason, "reason", None) or reason.__cause__ or reason.__context__
+        if not isinstance(inner, BaseException):
+            break
+        reason = inner
+    said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return " ".join(said.split())[:200].lower()

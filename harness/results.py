@@ -1,0 +1,208 @@
+"""A run directory: `run.json`, `requests.parquet`, `summary.json`, `levels.csv`, `report.html`.
+
+The rule: the journal is deleted only after everything computed from it is on disk and the table holds as
+many rows as the journal held records. Until then a crash costs a line at most, and `rebuild` makes the
+results from what is there. Every file is written beside its name and then renamed into place, so that a
+reader never sees half of one.
+
+`run.json` holds what the table does not say (settings, windows, plan, findings), so that the summary can be
+computed again from these two alone. This module may be imported under load: pandas and everything that
+needs it is imported when a run ends.
+"""
+
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import harness
+from harness import files
+from harness.errors import ConfigError
+from harness.journal import Journal
+from harness.record import TokenSource
+
+__all__ = ["RunDirectory", "load_run", "load_summary", "rebuild"]
+
+SCHEMA: Final = 1
+CRASHED: Final = "the run ended without finishing; these results are what its journal holds"
+
+_SECRET_NAME: Final = re.compile(r"(api[_-]?key|password|passwd|secret|authorization)$", re.IGNORECASE)
+_URL_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """An open run directory: write to `journal` while load runs, then `finish`."""
+
+    path: Path
+    journal: Journal
+
+    @classmethod
+    def create(cls, results_dir: Path, run_id: str, settings: Mapping[str, Any]) -> "RunDirectory":
+        """Make `results_dir/run_id` with its run.json and an open journal.
+
+        Raises:
+            ConfigError: the place is not writable, not a directory, or taken.
+        """
+        if not re.fullmatch(r"[^/\\\0]+", run_id) or run_id in {".", ".."}:
+            raise ConfigError(f"run id {run_id!r}: must be a plain folder name, without slashes")
+        path = results_dir / run_id
+        try:
+            results_dir.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError as error:
+            if results_dir.is_dir():
+                raise ConfigError(f"{path}: already exists; choose another --run-name") from error
+            raise ConfigError(f"--results-dir {results_dir}: not a directory") from error
+        except OSError as error:
+            raise ConfigError(
+                f"--results-dir {results_dir}: cannot write there ({error.strerror}); choose another"
+            ) from error
+        run = {
+            "schema": SCHEMA,
+            "run_id": run_id,
+            "started_at": _utc_now(),
+            "finished_at": None,
+            "complete": False,
+            "settings": _without_secrets(dict(settings)),
+            "versions": _versions(),
+            "host": {"name": platform.node(), "machine": platform.machine(), "cpus": os.cpu_count()},
+        }
+        with files.refusals(path, "choose another --results-dir"):
+            files.write(path / "run.json", files.as_json(run))
+        return cls(path, Journal(path / "journal.jsonl"))
+
+    def finish(
+        self,
+        *,
+        planned: int | None,
+        incomplete: Sequence[str],
+        findings: Sequence[tuple[str, str]],
+        client: Mapping[str, Any],
+        count_tokens: Callable[[str], int] | None,
+        counted_by: TokenSource = TokenSource.TOKENIZER,
+    ) -> dict[str, Any]:
+        """Turn the journals into the results, delete them, and return the summary.
+
+        Args:
+            planned: requests meant to be sent in all phases, None if there was no plan.
+            incomplete: why results are missing; a damaged journal is added.
+            findings: ("suspect" | "invalid", reason).
+            client: what the load generator says of itself.
+            count_tokens: counts the output tokens of texts whose server did not; None: they are estimated.
+            counted_by: the source noted for `count_tokens`' counts.
+
+        Raises:
+            ConfigError: the disk refused; the journals are kept for `rebuild`.
+        """
+        self.journal.close()
+        lost = self.journal.dropped
+        run = load_run(self.path) | {
+            "planned": planned,
+            "incomplete": [
+                *incomplete,
+                *([f"{lost} journal lines were lost: {self.journal.problem}"] if lost else []),
+            ],
+            "findings": [list(finding) for finding in findings],
+            "client": dict(client),
+            "finished_at": _utc_now(),
+        }
+        from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
+
+        return outputs.from_journals(self.path, run, self.journal.kept, count_tokens, counted_by)
+
+
+def rebuild(
+    run_dir: Path,
+    count_tokens: Callable[[str], int] | None = None,
+    counted_by: TokenSource = TokenSource.TOKENIZER,
+) -> dict[str, Any]:
+    """Results of a run from what is there: the journal a crash left, else its requests.parquet.
+
+    From the table, `summary.json`, `levels.csv` and `report.html` are made again and nothing else changes.
+
+    Raises:
+        ConfigError: not a run directory, a damaged table, or a disk that refused.
+    """
+    from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
+
+    run = load_run(run_dir)
+    journals = sorted(run_dir.glob("journal*.jsonl"))
+    if journals and "windows" not in run:  # `windows` is written once the table is known to be whole
+        run["incomplete"] = [*run.get("incomplete", ()), CRASHED]
+        return outputs.from_journals(run_dir, run, b"", count_tokens, counted_by)
+    summary = outputs.from_table(run_dir, run)
+    for path in journals:
+        path.unlink()
+    return summary
+
+
+def load_run(run_dir: Path) -> dict[str, Any]:
+    """run.json of a run directory.
+
+    Raises:
+        ConfigError: not a run directory, or of a version this one cannot read.
+    """
+    if not (run_dir / "run.json").is_file():
+        raise ConfigError(f"{run_dir}: not a run directory (no run.json); give one, such as results/<run-id>")
+    run = files.from_json(run_dir / "run.json")
+    if run.get("schema") != SCHEMA or "run_id" not in run:
+        raise ConfigError(
+            f"{run_dir / 'run.json'}: schema {run.get('schema')!r}, this version reads {SCHEMA}"
+        )
+    return run
+
+
+def load_summary(run_dir: Path) -> dict[str, Any]:
+    """summary.json of a run directory.
+
+    Raises:
+        ConfigError: not a run directory, or one without a summary.
+    """
+    load_run(run_dir)
+    if not (run_dir / "summary.json").is_file():
+        raise ConfigError(f"{run_dir}: no summary.json; make it with `tokenswarm report {run_dir}`")
+    return files.from_json(run_dir / "summary.json")
+
+
+def _utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _versions() -> dict[str, str | None]:
+    """What ran, without importing it."""
+
+    def installed(distribution: str) -> str | None:
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            return None
+
+    return {
+        "tokenswarm": harness.__version__,
+        "python": platform.python_version(),
+        "locust": installed("locust"),
+        "gevent": installed("gevent"),
+        "os": platform.platform(),
+    }
+
+
+def _without_secrets(value: Any) -> Any:  # noqa: ANN401  settings are JSON
+    """Settings as they may be stored: no value under a secret's name, no login in a URL."""
+    match value:
+        case dict():
+            return {
+                str(key): "***" if item and _SECRET_NAME.search(str(key)) else _without_secrets(item)
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return [_without_secrets(item) for item in value]
+        case str():
+            return _URL_LOGIN.sub("***", value)
+        case _:
+            return value

@@ -1,0 +1,130 @@
+"""Reading the fields of a request body: each returns a checked value or raises `Refusal`, naming the field.
+
+`None` and absent are the same, as clients send both. Unknown fields are ignored, as servers do. The chat
+template lives here too, since it is what `messages` mean.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import orjson
+
+from harness.simulator import tokens
+from harness.simulator.wire import Request
+
+JsonObject: TypeAlias = dict[str, Any]
+
+
+class Refusal(Exception):
+    """A request that gets an error reply. `type` overrides the dialect's usual word for the status."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str | None = None,  # noqa: A002, the name it has on the wire
+        param: str | None = None,
+        extra: JsonObject | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type
+        self.param = param
+        self.extra = extra or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt as the model sees it, begin marker counted. `identity` feeds the answer's randomness."""
+
+    text: str
+    tokens: int
+    identity: bytes
+
+
+def read_body(request: Request) -> JsonObject:
+    """The JSON object of a request's body. Raises Refusal."""
+    try:
+        body = orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"the body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Refusal(400, f"the body must be a JSON object, not {type(body).__name__}")
+    return body
+
+
+def read_int(body: JsonObject, *names: str, minimum: int) -> int | None:
+    """The first of `names` that is given and not null. Raises Refusal."""
+    for name in names:
+        value = body.get(name)
+        if value is None:
+            continue
+        if type(value) is not int or value < minimum:
+            raise Refusal(400, f"{name} must be an integer >= {minimum}, not {value!r:.80}", param=name)
+        return value
+    return None
+
+
+def read_bool(body: JsonObject, name: str) -> bool:
+    """A flag, false when absent or null. Raises Refusal."""
+    value = body.get(name)
+    if value is not None and type(value) is not bool:
+        raise Refusal(400, f"{name} must be true or false, not {value!r:.80}", param=name)
+    return bool(value)
+
+
+def read_prompt(value: object, name: str) -> Prompt:
+    """A string, a list of token ids, strings and ids mixed, or one of these in a list. Raises Refusal."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list | str):
+        value = value[0]
+    if isinstance(value, str):
+        return text_prompt(value)
+    parts = value if isinstance(value, list) else []
+    if not parts or not all(type(p) in {int, str} for p in parts) or all(type(p) is str for p in parts):
+        shown = f"{value!r:.80}"
+        raise Refusal(400, f"{name} must be one string or one list of token ids, not {shown}", param=name)
+    # A client that sends ids sends every token there is: no begin marker on top.
+    size = sum(tokens.count(p) if isinstance(p, str) else 1 for p in parts)
+    return Prompt("".join(p for p in parts if isinstance(p, str)), max(size, 1), repr(parts).encode())
+
+
+def text_prompt(text: str) -> Prompt:
+    """A prompt given as text; the begin marker is counted, as `/tokenize` does with `add_special`."""
+    return Prompt(text, 1 + tokens.count(text), text.encode())
+
+
+def read_messages(body: JsonObject) -> str:
+    """The chat template applied to `messages`. Raises Refusal."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refusal(400, "messages must be a list of at least one message", param="messages")
+    turns = [_turn(index, message) for index, message in enumerate(messages)]
+    return "".join((*turns, "<|assistant|>\n"))
+
+
+CHAT_TEMPLATE = (  # what read_messages does, as clients expect to be told it
+    "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}<|end|>\n{% endfor %}<|assistant|>\n"
+)
+
+
+def _turn(index: int, message: object) -> str:
+    where = f"messages[{index}]"
+    if not isinstance(message, dict):
+        raise Refusal(400, f"{where} must be an object", param="messages")
+    role, content = message.get("role"), message.get("content")
+    if not isinstance(role, str) or not role.isidentifier():
+        raise Refusal(400, f"{where}.role must be a word such as user, not {role!r:.80}", param="messages")
+    if isinstance(content, list):
+        content = "".join(_part(f"{where}.content[{i}]", part) for i, part in enumerate(content))
+    if content is not None and not isinstance(content, str):
+        raise Refusal(400, f"{where}.content must be text, not {content!r:.80}", param="messages")
+    return f"<|{role}|>\n{content or ''}<|end|>\n"
+
+
+def _part(where: str, part: object) -> str:
+    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+    if not isinstance(text, str):
+        raise Refusal(400, f'{where} must be {{"type": "text", "text": ...}}: text only', param="messages")
+    return text

@@ -1,0 +1,94 @@
+"""The Locust user that talks to a language model.
+
+Subclass it in a locustfile:
+
+    from locust import task
+    from harness.users import LLMUser
+
+    class Chat(LLMUser):
+        backend = "openai"
+        prompt_tokens = "lognormal:550,300"
+
+        @task
+        def talk(self):
+            self.ask()
+
+Importing this module plugs tokenswarm into Locust: its options, its runs, its results.
+"""
+
+from collections.abc import Callable
+
+import gevent
+from locust import User, constant
+from locust.exception import StopUser
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
+
+from harness import plugin
+from harness.clock import now_ns
+from harness.plan import Segment, Slot
+from harness.record import RequestRecord
+from harness.run import Run
+
+__all__ = ["LLMUser"]
+
+# After a request for which no connection could be had: a server that is down fails so fast that users
+# would do nothing but knock, thousands of times a second.
+NO_CONNECTION_PAUSE_S = 0.5
+
+
+class LLMUser(User):
+    """A user that sends one request after another; Locust's `wait_time` is its think time.
+
+    Class attributes a subclass may set: `backend` and `api_mode` (README, "Backends"), `prompt_tokens`
+    and `output_tokens` (a distribution; the options of the same names win over them).
+    """
+
+    abstract = True
+    wait_time = constant(0)
+
+    backend: str = "openai"
+    api_mode: str | None = None
+    prompt_tokens: str = "550"
+    output_tokens: str = "150"
+
+    def ask(
+        self, prompt: str | None = None, *, max_tokens: int | None = None, name: str | None = None
+    ) -> RequestRecord:
+        """Send one request, wait for its end, and return what happened; it never raises for the server's fault.
+
+        Args:
+            prompt: your own text instead of a generated prompt of the configured size.
+            max_tokens: your own limit instead of a drawn output size.
+            name: the name it counts under in Locust's statistics; the route by default.
+        """
+        run = plugin.current(self.environment)
+        segment, slot = self._leave(run)
+        try:
+            lane = run.lanes[type(self)]
+            asked, prompt_tokens = lane.spec(prompt, max_tokens)
+            record = lane.client.run(
+                asked,
+                slot,
+                name=name or lane.client.backend.path,
+                scheduled_ns=now_ns(),
+                prompt_tokens=prompt_tokens,
+            )
+        finally:
+            run.finished(segment, slot)
+        if record.sent_ns is None:
+            self._rest(lambda: gevent.sleep(NO_CONNECTION_PAUSE_S))
+        return record
+
+    def _leave(self, run: Run) -> tuple[Segment, Slot]:
+        """Wait for leave to send. Meanwhile Locust may stop this user as it does one that is thinking."""
+        while (leave := run.take()) is None:
+            self._rest(run.changed.wait)
+        return leave
+
+    def _rest(self, wait: Callable[[], object]) -> None:
+        """Wait in a way that lets Locust stop this user at once."""
+        if self._state == LOCUST_STATE_STOPPING:
+            raise StopUser
+        self._state = LOCUST_STATE_WAITING
+        wait()
+        self._state = LOCUST_STATE_RUNNING

@@ -1,0 +1,106 @@
+"""Running Locust as a user does: in a process of its own, by its command line."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import rows
+from harness.servers.process import Server, free_port, running
+
+ROOT = Path(__file__).parent.parent
+LOCUSTFILES = ROOT / "locustfiles"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished Locust process left behind."""
+
+    code: int
+    out: str
+    err: str
+    results: Path
+
+    @property
+    def directory(self) -> Path:
+        """The one run directory."""
+        (found,) = self.results.iterdir()
+        return found
+
+    @property
+    def summary(self) -> Any:  # noqa: ANN401
+        return json.loads((self.directory / "summary.json").read_bytes())
+
+    @property
+    def requests(self) -> pd.DataFrame:
+        return rows.load(self.directory / "requests.parquet")
+
+    @property
+    def errors(self) -> list[str]:
+        """Our own error lines."""
+        return [line for line in self.err.splitlines() if line.startswith("tokenswarm: error: ")]
+
+
+def start(
+    locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}
+) -> subprocess.Popen[str]:
+    """Start Locust; `locustfile` is a path or a name in locustfiles/."""
+    path = LOCUSTFILES / locustfile  # an absolute path stays what it is
+    command = [sys.executable, "-m", "locust", "-f", str(path), "--results-dir", str(results), *options]
+    clean = {
+        name: value for name, value in os.environ.items() if "API_KEY" not in name and "LOCUST" not in name
+    }
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean | dict(env),
+        cwd=results.parent,
+    )
+
+
+def finish(process: subprocess.Popen[str], results: Path, timeout: float = 90) -> Result:
+    """Wait for a Locust process."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"Locust did not end in {timeout} s:\n{err[-3000:]}") from None
+    return Result(process.returncode, out, err, results)
+
+
+def run(locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}) -> Result:
+    """Run Locust headless to its end."""
+    return finish(start(locustfile, results, "--headless", *options, env=env), results)
+
+
+@contextmanager
+def simulator(*options: str, env: Mapping[str, str] = {}) -> Iterator[Server]:
+    """The built-in server on a free port."""
+    port = free_port()
+    command = [sys.executable, "-m", "harness.simulator", "--port", str(port), *options]
+    whole = dict(os.environ) | dict(env)
+    with running(
+        command,
+        url=f"http://127.0.0.1:{port}",
+        health="/health",
+        name="the simulator",
+        deadline_s=30,
+        env=whole,
+    ) as server:
+        yield server
+
+
+def truth(log: Path) -> pd.DataFrame:
+    """The simulator's own log."""
+    return pd.DataFrame([json.loads(line) for line in log.read_text().splitlines()])

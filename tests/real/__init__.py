@@ -1,0 +1,1 @@
+"""Tests against real servers: llama.cpp itself, on a tiny random model or on Gemma."""

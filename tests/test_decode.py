@@ -1,0 +1,352 @@
+"""From bytes to answers: recorded and hand-written streams of every dialect, whole, cut, and broken."""
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.backends import find
+from harness.backends.base import Backend
+from harness.decode import BREATH, Answer, decode, has_content
+from harness.errors import ErrorClass, ProtocolError
+from harness.http1 import Received
+
+FIXTURES = Path(__file__).parent / "fixtures"
+CHAT, COMPLETIONS = find("openai", "chat"), find("openai", "completions")
+NATIVE = find("llamacpp", "native")
+
+
+def receive(wire: bytes, cuts: Sequence[int] = (), *, close: bool = True) -> Received:
+    """`wire` cut at `cuts`; the time of a read is the offset of its last byte."""
+    received = Received()
+    edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(wire)}), len(wire)]
+    for start, stop in pairwise(edges):
+        received.add(wire[start:stop], stop)
+    if close:
+        received.close()
+    return received
+
+
+def gist(answer: Answer) -> tuple[object, ...]:
+    """Everything an answer says but when."""
+    return (
+        answer.status,
+        answer.text,
+        len(answer.times),
+        answer.done,
+        answer.finish_reason,
+        answer.response_id,
+        answer.prompt_tokens,
+        answer.output_tokens,
+        answer.cached_tokens,
+        answer.first_chunk_tokens,
+        answer.prefill_ms,
+        answer.decode_ms,
+        answer.error_class,
+        answer.error_message,
+    )
+
+
+def http(body: bytes, *, status: str = "200 OK", content_type: str = "text/event-stream") -> bytes:
+    """A chunked response with one chunk per event, as servers send them."""
+    chunks = b""
+    at = 0
+    while at < len(body):
+        stop = body.find(b"\n\n", at)
+        stop = len(body) if stop < 0 else stop + 2
+        chunks += b"%x\r\n%s\r\n" % (stop - at, body[at:stop])
+        at = stop
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head.encode() + chunks + b"0\r\n\r\n"
+
+
+def chat_chunk(**delta: object) -> str:
+    return json.dumps({"id": "chatcmpl-1", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+
+
+CHAT_EVENTS = [
+    chat_chunk(role="assistant", content=None),
+    chat_chunk(reasoning_content="hm, não"),
+    chat_chunk(content="olá"),
+    chat_chunk(content="語 🙂"),
+    json.dumps({"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]}),
+    json.dumps(
+        {
+            "id": "chatcmpl-1",
+            "choices": [],
+            "usage": {
+                "prompt_tokens": 7,
+                "completion_tokens": 5,
+                "prompt_tokens_details": {"cached_tokens": 2},
+            },
+        }
+    ),
+    "[DONE]",
+]
+COMPLETION_EVENTS = [
+    json.dumps({"id": "cmpl-1", "choices": [{"text": "ação", "finish_reason": None}]}, ensure_ascii=False),
+    json.dumps({"id": "cmpl-1", "choices": [{"text": "\u2028x", "finish_reason": ""}]}, ensure_ascii=False),
+    json.dumps({"id": "cmpl-1", "choices": [{"text": "", "finish_reason": "stop"}]}),
+    json.dumps({"id": "cmpl-1", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}),
+    "[DONE]",
+]
+NATIVE_EVENTS = [
+    json.dumps({"content": "", "stop": False, "tokens_predicted": 0, "prompt_progress": {"total": 9}}),
+    json.dumps({"content": "ã", "stop": False, "tokens_predicted": 2, "tokens": [1, 2]}, ensure_ascii=False),
+    json.dumps({"content": "語", "stop": False, "tokens_predicted": 3}, ensure_ascii=False),
+    json.dumps(
+        {
+            "content": "",
+            "stop": True,
+            "stop_type": "limit",
+            "tokens_predicted": 3,
+            "tokens_evaluated": 9,
+            "timings": {
+                "cache_n": 1,
+                "prompt_n": 8,
+                "prompt_ms": 4.5,
+                "predicted_n": 3,
+                "predicted_ms": 2.25,
+            },
+        }
+    ),
+]
+STREAMS: dict[str, tuple[Backend, list[str]]] = {
+    "chat": (CHAT, CHAT_EVENTS),
+    "completions": (COMPLETIONS, COMPLETION_EVENTS),
+    "native": (NATIVE, NATIVE_EVENTS),
+}
+# What servers put around an event: line ends, the space after the colon, comments, other fields.
+STYLES = {
+    "lf": "data: {}\n\n",
+    "crlf": "data: {}\r\n\r\n",
+    "cr": "data: {}\r\r",
+    "no space": "data:{}\n\n",
+    "ping": ": ping\n\ndata: {}\n\n",
+    "bare comment": ":\n\ndata: {}\n\n",
+    "named": "event: message\nid: 4\ndata: {}\n\n",
+}
+EXPECTED = {
+    "chat": (200, "hm, nãoolá語 🙂", 3, True, "length", "chatcmpl-1", 7, 5, 2, None, None, None, None, None),
+    "completions": (200, "ação\u2028x", 2, True, "stop", "cmpl-1", 3, 4, None, None, None, None, None, None),
+    "native": (200, "ã語", 2, True, "length", None, 9, 3, 1, 2, 4.5, 2.25, None, None),
+}
+
+
+def stream(name: str, style: str) -> bytes:
+    events = STREAMS[name][1]
+    return http("".join(STYLES[style].format(event) for event in events).encode())
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_cut_of_every_dialect_in_every_style(name: str, style: str) -> None:
+    """Cut once at every byte, the middle of a character, of a CRLF and of a chunk size included: one answer."""
+    backend, wire = STREAMS[name][0], stream(name, style)
+    for cut in range(len(wire)):
+        received = receive(wire, [cut], close=False)
+        assert received.framer.end == len(wire)
+        assert gist(decode(backend, received)) == EXPECTED[name]
+
+
+@given(st.sampled_from(sorted(STREAMS)), st.sampled_from(sorted(STYLES)), st.sets(st.integers(1, 4000)))
+def test_many_cuts(name: str, style: str, cuts: set[int]) -> None:
+    """Cut at any set of places: one answer, and times that ascend."""
+    answer = decode(STREAMS[name][0], receive(stream(name, style), sorted(cuts), close=False))
+    assert gist(answer) == EXPECTED[name]
+    assert answer.times == sorted(answer.times)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_byte_by_byte_dates_each_event_by_its_last_byte(name: str) -> None:
+    """With one byte a read, a content event's time is the offset just past its blank line."""
+    backend, wire = STREAMS[name][0], stream(name, "lf")
+    answer = decode(backend, receive(wire, range(len(wire)), close=False))
+    ends = []
+    for event in STREAMS[name][1]:
+        delta = backend.read(event.encode())
+        if delta.answer or delta.reasoning:
+            ends.append(wire.index(event.encode()) + len(event.encode()) + 2)
+    assert answer.times == ends
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_every_truncation_is_a_failure_that_keeps_its_content(name: str) -> None:
+    """Cut off anywhere before the end mark, a stream is truncated; the content that came is a prefix."""
+    backend, wire = STREAMS[name][0], stream(name, "lf")
+    last = wire.rindex(b"data:")
+    whole = EXPECTED[name][1]
+    for stop in range(wire.index(b"\r\n\r\n") + 4, last):
+        answer = decode(backend, receive(wire[:stop]))
+        assert answer.error_class is ErrorClass.TRUNCATED
+        assert isinstance(whole, str)
+        assert whole.startswith(answer.text)
+
+
+@pytest.mark.parametrize(
+    ("file", "backend", "prompt", "times", "ended"),
+    [
+        ("llamacpp_native.http", NATIVE, 11, 6, True),
+        ("llamacpp_chat.http", CHAT, 15, 6, True),
+        ("llamacpp_completions.http", COMPLETIONS, 3, 6, True),
+    ],
+)
+def test_recorded_llamacpp_streams(file: str, backend: Backend, prompt: int, times: int, ended: bool) -> None:
+    """Bytes of a real server: six tokens, never seven for the event that only ends the stream."""
+    wire = (FIXTURES / file).read_bytes()
+    for cuts in ([], range(0, len(wire), 7)):
+        answer = decode(backend, receive(wire, cuts))
+        assert (answer.prompt_tokens, answer.output_tokens, answer.finish_reason) == (prompt, 6, "length")
+        assert (len(answer.times), answer.done, answer.error_class) == (times, ended, None)
+        assert answer.prefill_ms is not None
+        assert answer.decode_ms is not None
+
+
+def test_a_recorded_answer_that_was_not_streamed() -> None:
+    """One JSON object: counted and dated by its end, and no first token can be told."""
+    wire = (FIXTURES / "llamacpp_chat_whole.http").read_bytes()
+    answer = decode(CHAT, receive(wire, [100, 300]))
+    assert not answer.streamed
+    assert (answer.text, answer.output_tokens, answer.cached_tokens) == (" grammarThepop'sgr.,", 6, 14)
+    assert answer.times == [len(wire)]
+    assert answer.error_class is None
+
+
+def test_a_recorded_error_body() -> None:
+    """A 400 fails with the server's own words."""
+    answer = decode(NATIVE, receive((FIXTURES / "llamacpp_too_long.http").read_bytes()))
+    assert answer.error_class is ErrorClass.HTTP_CLIENT
+    assert answer.error_message == (
+        "request (5001 tokens) exceeds the available context size (2048 tokens), try increasing it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tail", "message"),
+    [
+        (b'data: {"error":{"message":"out of memory","code":500}}\n\ndata: [DONE]\n\n', "out of memory"),
+        (b'data: {"error":"Unauthorized"}\n\n', "Unauthorized"),
+        (b'error: {"code":500,"message":"slot failed"}\n\ndata: [DONE]\n\n', "slot failed"),
+        (b'event: error\ndata: {"message":"overloaded"}\n\n', "overloaded"),
+    ],
+)
+def test_an_error_inside_a_200_stream_is_a_failure(tail: bytes, message: str) -> None:
+    """Whatever its shape, and [DONE] after it does not clear it; what came before is kept."""
+    answer = decode(CHAT, receive(http(f"data: {CHAT_EVENTS[2]}\n\n".encode() + tail)))
+    assert (answer.error_class, answer.error_message) == (ErrorClass.STREAM_ERROR, message)
+    assert answer.text == "olá"
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"),
+    [
+        ("401 Unauthorized", ErrorClass.AUTH),
+        ("403 Forbidden", ErrorClass.AUTH),
+        ("404 Not Found", ErrorClass.NOT_FOUND),
+        ("429 Too Many Requests", ErrorClass.OVERLOAD),
+        ("503 Service Unavailable", ErrorClass.OVERLOAD),
+        ("422 Unprocessable Entity", ErrorClass.HTTP_CLIENT),
+        ("500 Internal Server Error", ErrorClass.HTTP_SERVER),
+        ("302 Found", ErrorClass.HTTP_OTHER),
+    ],
+)
+def test_status_classes(status: str, error_class: ErrorClass) -> None:
+    """Each status has its class, and a body is never taken for an answer."""
+    body = b'{"error":{"message":"no"},"choices":[{"message":{"content":"not an answer"}}]}'
+    answer = decode(CHAT, receive(http(body, status=status, content_type="application/json")))
+    assert (answer.error_class, answer.error_message, answer.text) == (error_class, "no", "")
+
+
+@pytest.mark.parametrize("data", ["{", "[1]", "nonsense", '"text"', "{} {}"])
+def test_an_event_that_is_no_json_object(data: str) -> None:
+    """Garbage in a complete stream is its own class and shows what it was."""
+    answer = decode(CHAT, receive(http(f"data: {data}\n\ndata: [DONE]\n\n".encode())))
+    assert answer.error_class is ErrorClass.BAD_STREAM
+    assert answer.error_message is not None
+    assert data[:5] in answer.error_message
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"choices": None},
+        {"choices": [None]},
+        {"choices": [{"delta": None}]},
+        {"choices": [{"delta": {"content": 5}}]},
+        {"choices": {}, "usage": {"completion_tokens": "many"}},
+        {"usage": None, "timings": [], "metrics": 1},
+        {"choices": [{"delta": {"tool_calls": [None, {"function": None}]}}]},
+        {"usage": {"completion_tokens": -1, "prompt_tokens": True}},
+    ],
+)
+def test_odd_shapes_are_no_content_and_no_crash(event: dict[str, object]) -> None:
+    """Fields of wrong types mean nothing was said."""
+    answer = decode(CHAT, receive(http(f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())))
+    assert (answer.times, answer.output_tokens, answer.prompt_tokens, answer.error_class) == (
+        [],
+        None,
+        None,
+        None,
+    )
+
+
+def test_finish_reason_ends_a_stream_that_ended_as_http_says() -> None:
+    """Some servers leave [DONE] out; a cut after the finish reason is still a cut."""
+    body = f"data: {CHAT_EVENTS[2]}\n\ndata: {CHAT_EVENTS[4]}\n\n".encode()
+    assert decode(CHAT, receive(http(body))).error_class is None
+    assert decode(CHAT, receive(http(body)[:-5])).error_class is ErrorClass.TRUNCATED
+
+
+def test_reasoning_and_tool_calls_are_tokens_and_answers_are_told_apart() -> None:
+    """TTFT counts reasoning, TTFA waits for the answer; a tool call's arguments are an answer."""
+    tool = chat_chunk(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": "{}"}}])
+    body = f"data: {chat_chunk(reasoning='mm')}\n\ndata: {tool}\n\ndata: [DONE]\n\n".encode()
+    wire = http(body)
+    answer = decode(CHAT, receive(wire, range(len(wire))))
+    assert answer.text == "mmf{}"
+    assert len(answer.times) == 2
+    assert answer.first_answer_ns == answer.times[1]
+
+
+def test_has_content_waits_for_a_token() -> None:
+    """Headers, a role chunk and pings are no first token."""
+    wire = stream("chat", "ping")
+    first = wire.index(b"reasoning_content")
+    assert not has_content(CHAT, receive(wire[:40], close=False))
+    assert not has_content(CHAT, receive(wire[: first - 200], close=False))
+    assert has_content(CHAT, receive(wire[: first + 120], close=False))
+
+
+def test_long_streams_breathe() -> None:
+    """Reading 50,000 events out of one read lets others read in between."""
+    body = "".join(f"data: {chat_chunk(content='x')}\n\n" for _ in range(50_000)) + "data: [DONE]\n\n"
+    breaths = 0
+
+    def breathe() -> None:
+        nonlocal breaths
+        breaths += 1
+
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+    answer = decode(CHAT, receive((head + body).encode()), breathe)
+    assert len(answer.times) == 50_000
+    assert breaths == 50_001 // BREATH
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_make_it_raise(noise: bytes) -> None:
+    """Whatever a server sends is an answer with an error class, not an exception."""
+    for head in (
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n",
+        b"HTTP/1.1 500 no\r\n\r\n",
+    ):
+        for backend in (CHAT, NATIVE):
+            try:
+                received = receive(head + noise)
+            except ProtocolError:
+                continue
+            decode(backend, received)

@@ -1,0 +1,451 @@
+"""A run directory from creation to report, through crashes, full disks and damage; and every number again.
+
+`recompute` derives the whole summary from requests.parquet and run.json without harness.metrics: plain
+loops over rows and events, so that the two agree only if both are right.
+"""
+
+import csv
+import errno
+import json
+import os
+import statistics
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from synthetic_run import BASE_NS, record, run
+
+from harness import files, outputs, rows
+from harness.errors import ConfigError
+from harness.journal import Window, pack
+from harness.record import FIGURES, TokenSource
+from harness.results import CRASHED, RunDirectory, load_run, load_summary, rebuild
+
+ALL_FILES = ["levels.csv", "report.html", "requests.parquet", "run.json", "summary.json"]
+
+
+def started(tmp_path: Path, records=(), windows=(), run_id="run-1", settings=None) -> RunDirectory:
+    """A run directory whose journal holds these."""
+    directory = RunDirectory.create(tmp_path / "results", run_id, settings or {"model": "m"})
+    for one in records:
+        directory.journal.append("record", pack(one, 0))
+    for window in windows:
+        directory.journal.append(
+            "window",
+            {
+                "level": window.level,
+                "repeat": window.repeat,
+                "start_ns": window.start_ns,
+                "end_ns": window.end_ns,
+            },
+        )
+    return directory
+
+
+def finished(directory: RunDirectory, **changes) -> dict:
+    """Finish with plain arguments."""
+    plain = {"planned": None, "incomplete": [], "findings": [], "client": {}, "count_tokens": None}
+    return directory.finish(**{**plain, "counted_by": TokenSource.TOKENIZER, **changes})
+
+
+def spread(values, quantiles, *, top=True):
+    """Statistics from the standard library where it has them."""
+    values = [v for v in values if v is not None]
+    figures = {
+        "mean": statistics.fmean(values) if values else None,
+        "median": statistics.median(values) if values else None,
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        **{f"p{q}": float(np.percentile(values, q)) if values else None for q in quantiles},
+        "n": len(values),
+    }
+    return figures | ({"max": max(values, default=None)} if top else {})
+
+
+def total(values):
+    """Sum of what is known, None if nothing is."""
+    known = [v for v in values if v is not None]
+    return sum(known) if known else None
+
+
+def events(row):
+    """(ns, share of the output tokens) of every content event."""
+    if not row["streamed"]:
+        return [] if row["last_content_ns"] is None else [(row["last_content_ns"], row["output_tokens"])]
+    if row["first_content_ns"] is None:
+        return []
+    times = [row["first_content_ns"]]
+    for gap in row["chunk_gaps_us"]:
+        times.append(times[-1] + round(gap * 1000))
+    share = None if row["output_tokens"] is None else row["output_tokens"] / len(times)
+    return [(time, share) for time in times]
+
+
+def recompute_level(rows_, level, windows):
+    """One entry of `levels`, from the rows."""
+    windows = [w for w in windows if w["level"] == level]
+    seconds = [(w["end_ns"] - w["start_ns"]) / 1e9 for w in windows]
+    measured = [r for r in rows_ if r["phase"] == "measure" and r["level"] == level]
+    ok = [r for r in measured if r["outcome"] == "ok"]
+
+    def inside(time):
+        return any(w["start_ns"] <= time < w["end_ns"] for w in windows)
+
+    def arrived(window):
+        return sum(
+            share or 0
+            for r in rows_
+            for time, share in events(r)
+            if window["start_ns"] <= time < window["end_ns"]
+        )
+
+    prompts = sum(r["prompt_tokens"] or 0 for r in rows_ if events(r) and inside(events(r)[0][0]))
+    output = [arrived(w) for w in windows]
+    spans = [
+        (max(r["end_ns"] for r in ok if r["repeat"] == n) - min(r["sent_ns"] for r in ok if r["repeat"] == n))
+        / 1e9
+        for n in {r["repeat"] for r in ok}
+    ]
+    whole = [r for r in ok if r["streamed"]]
+    asked = [r for r in ok if r["requested_output_tokens"] is not None]
+    differences = Counter(np.sign(r["output_tokens"] - r["requested_output_tokens"]) for r in asked)
+    times = (
+        "ttft_ms",
+        "ttfa_ms",
+        "tpot_ms",
+        "e2e_ms",
+        "server_queue_ms",
+        "server_prefill_ms",
+        "server_decode_ms",
+    )
+    figures = (*times, "connect_ms", "prompt_tokens", "output_tokens")
+    high, low = (50, 90, 95, 99), (5, 10, 90)
+    return {
+        "concurrency": level,
+        "repeat_count": len({w["repeat"] for w in windows}),
+        "requests": len(measured),
+        "succeeded": len(ok),
+        "failed": sum(r["outcome"] == "failed" for r in measured),
+        "cancelled": sum(r["outcome"] == "cancelled" for r in measured),
+        "errors": dict(Counter(r["error_class"] for r in measured if r["outcome"] == "failed")),
+        "windows": len(windows),
+        "window_s": sum(seconds),
+        "window_s_shortest": min(seconds),
+        "system_output_tokens_per_s": sum(output) / sum(seconds),
+        "system_total_tokens_per_s": (sum(output) + prompts) / sum(seconds),
+        "system_output_tokens_per_s_repeats": [o / s for o, s in zip(output, seconds, strict=True)],
+        "requests_per_s": sum(r["outcome"] == "ok" and inside(r["end_ns"]) for r in rows_) / sum(seconds),
+        "wall_output_tokens_per_s": sum(r["output_tokens"] for r in ok) / sum(spans),
+        "request_output_tokens_per_s": spread([r["output_tokens_per_s"] for r in ok], low, top=False),
+        "request_total_tokens_per_s": spread([r["total_tokens_per_s"] for r in ok], low, top=False),
+        **{name: spread([r[name] for r in ok], high) for name in figures},
+        "chunk_gap_ms": spread([gap / 1e3 for r in ok for gap in r["chunk_gaps_us"]], high),
+        "send_delay_ms": spread([(r["sent_ns"] - r["scheduled_ns"]) / 1e6 for r in ok], high),
+        "ttft_scheduled_ms": spread([(r["first_content_ns"] - r["scheduled_ns"]) / 1e6 for r in whole], high),
+        "tokens_per_chunk": sum(r["output_tokens"] for r in whole) / sum(r["chunks"] for r in whole),
+        "output_length": {
+            "asked": len(asked),
+            "got_equal": differences[0],
+            "shorter": differences[-1],
+            "longer": differences[1],
+        },
+        "cached_tokens": total(r["cached_tokens"] for r in ok),
+        "reconnects": sum(r["reconnects"] for r in measured),
+        "token_sources": dict(Counter(r["token_source"] for r in ok if r["token_source"] is not None)),
+        "goodput": None,
+    }
+
+
+def recompute(run_dir: Path) -> dict:
+    """Totals and levels of a run from its two primary files."""
+    told = json.loads((run_dir / "run.json").read_text())
+    table = pq.read_table(run_dir / "requests.parquet").to_pylist()
+    outcomes = Counter(row["outcome"] for row in table)
+    planned = told["planned"] if told["planned"] is not None else len(table)
+    return {
+        "totals": {
+            "offered": planned,
+            "succeeded": outcomes["ok"],
+            "failed": outcomes["failed"],
+            "cancelled": outcomes["cancelled"],
+            "unsent": planned - len(table),
+            "prompt_tokens": total(row["prompt_tokens"] for row in table),
+            "output_tokens": total(row["output_tokens"] for row in table),
+        },
+        "levels": [
+            recompute_level(table, level, told["windows"])
+            for level in sorted({window["level"] for window in told["windows"]})
+        ],
+    }
+
+
+def same(left, right, path="summary"):
+    """Equal keys, kinds and nulls; numbers to eleven digits."""
+    if isinstance(left, dict):
+        assert sorted(left) == sorted(right), path
+        for name, value in left.items():
+            same(value, right[name], f"{path}.{name}")
+    elif isinstance(left, list):
+        assert len(left) == len(right), path
+        for index, (a, b) in enumerate(zip(left, right, strict=True)):
+            same(a, b, f"{path}[{index}]")
+    elif left is None or right is None or isinstance(left, str):
+        assert left == right, path
+    else:
+        assert left == pytest.approx(right, rel=1e-11), path
+
+
+@pytest.mark.parametrize("count_tokens", [None, lambda text: len(text.split())])
+def test_every_number_of_the_summary_is_recomputed_from_the_table(tmp_path, count_tokens):
+    """Some 370 requests with failures, cancelled, unstreamed and missing figures: no number differs."""
+    records, windows = run(per_level=60)
+    directory = started(tmp_path, records, windows)
+    summary = finished(directory, planned=len(records) + 5, count_tokens=count_tokens)
+    on_disk = load_summary(directory.path)
+    same(on_disk, json.loads(json.dumps(summary)))
+    again = recompute(directory.path)
+    same({name: summary[name] for name in again}, again)
+    kinds = {(r.outcome, r.streamed, r.phase) for r in records}
+    assert len(kinds) >= 6, "the synthetic run has lost its variety"
+    assert summary["levels"][0]["errors"], "the synthetic run has lost its failures"
+
+
+def test_a_finished_directory_holds_the_results_and_no_journal(tmp_path):
+    """The five files, no leftovers; run.json says when, whole, and with which windows."""
+    records, windows = run(levels=(1,), per_level=5, repeats=1)
+    directory = started(tmp_path, records, windows)
+    directory.journal.append("event", {"time_ns": BASE_NS, "what": "level 1 begins"})
+    finished(directory, findings=[("suspect", "loop lag")], client={"cpu": 0.5})
+    assert sorted(p.name for p in directory.path.iterdir()) == ALL_FILES
+    told = load_run(directory.path)
+    assert (told["complete"], told["findings"], told["client"]) == (
+        True,
+        [["suspect", "loop lag"]],
+        {"cpu": 0.5},
+    )
+    assert [Window(**window) for window in told["windows"]] == windows
+    assert told["events"] == [{"time_ns": BASE_NS, "what": "level 1 begins"}]
+    assert datetime.fromisoformat(told["finished_at"]) >= datetime.fromisoformat(told["started_at"])
+    assert datetime.fromisoformat(told["started_at"]).utcoffset().total_seconds() == 0
+
+
+def test_the_table_holds_every_record_exactly(tmp_path):
+    """Row for row what `RequestRecord.row` says, with the contract's types."""
+    records, _ = run(levels=(2,), per_level=40, repeats=1)
+    directory = started(tmp_path, records)
+    finished(directory, count_tokens=lambda text: len(text.split()))
+    back = pq.read_table(directory.path / "requests.parquet")
+    assert back.schema.metadata == {b"tokenswarm.schema": b"1"}
+    assert str(back.schema.field("chunk_gaps_us").type).startswith("list<")
+    assert {str(back.schema.field(n).type) for n in back.column_names if n.endswith("_ns")} == {"int64"}
+    counted = [outputs.count_missing(r, lambda t: len(t.split()), TokenSource.TOKENIZER) for r in records]
+    expected = [{**r.row(0), "chunk_gaps_us": list(r.chunk_gaps_us)} for r in counted]
+    assert sorted(back.column_names) == sorted(expected[0])
+    assert back.select(sorted(back.column_names)).to_pylist() == [
+        dict(sorted(row.items())) for row in expected
+    ]
+    assert set(FIGURES) <= set(back.column_names)
+
+
+def test_created_run_json_says_what_ran_and_keeps_no_secret(tmp_path):
+    """Settings as given, but nothing under a secret's name and no login in a URL."""
+    settings = {
+        "host": "http://me:pw@h:1/v1",
+        "api_key": "sk-1",
+        "prompt_tokens": "550",
+        "label": {"password": "x", "a": "b"},
+    }
+    told = load_run(started(tmp_path, settings=settings).path)
+    assert told["settings"] == {
+        "host": "http://***@h:1/v1",
+        "api_key": "***",
+        "prompt_tokens": "550",
+        "label": {"password": "***", "a": "b"},
+    }
+    assert (told["schema"], told["run_id"], told["complete"], told["finished_at"]) == (
+        1,
+        "run-1",
+        False,
+        None,
+    )
+    assert told["host"]["cpus"] == os.cpu_count()
+    assert set(told["versions"]) == {"tokenswarm", "python", "locust", "gevent", "os"}
+
+
+@pytest.mark.parametrize("run_id", ["", "a/b", "..", "."])
+def test_a_run_id_that_is_not_a_folder_name_is_refused(tmp_path, run_id):
+    """It must not reach outside the results directory."""
+    with pytest.raises(ConfigError, match="must be a plain folder name"):
+        RunDirectory.create(tmp_path, run_id, {})
+
+
+def test_places_that_cannot_hold_a_run_are_refused_in_one_line(tmp_path):
+    """A taken run id, a file in the way, and a place where nothing can be made."""
+    started(tmp_path)
+    with pytest.raises(ConfigError, match=r"run-1: already exists; choose another --run-name"):
+        started(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"--results-dir .*file: not a directory"):
+        RunDirectory.create(tmp_path / "file", "r", {})
+    with pytest.raises(ConfigError, match=r"--results-dir .*deeper: cannot write there \(Not a directory\)"):
+        RunDirectory.create(tmp_path / "file" / "deeper", "r", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "chunks", "count_tokens", "tokens", "source"),
+    [
+        ("one two three", 1, lambda text: len(text.split()), 3, TokenSource.TOKENIZER),
+        ("123456789", 2, None, 3, TokenSource.ESTIMATED),  # 9 characters / 4, rounded up
+        ("123456789", 5, None, 5, TokenSource.ESTIMATED),  # an event has at least a token
+        ("", 0, None, None, None),  # nothing came: nothing to count
+        (None, 3, None, None, None),
+    ],
+)
+def test_missing_token_counts_are_filled_from_the_text(text, chunks, count_tokens, tokens, source):
+    """By the counter if there is one, else by the greater of events and characters / 4."""
+    filled = outputs.count_missing(record(text=text, chunks=chunks), count_tokens, TokenSource.TOKENIZER)
+    assert (filled.output_tokens, filled.token_source) == (tokens, source)
+
+
+def test_a_server_count_is_never_replaced():
+    """Text that came along does not matter then."""
+    counted = record(text="a b", output_tokens=9, token_source=TokenSource.SERVER)
+    assert outputs.count_missing(counted, lambda _: 1, TokenSource.TOKENIZER) is counted
+
+
+def test_rebuild_after_a_crash_uses_the_journal_and_says_incomplete(tmp_path):
+    """All whole lines count, of every process's journal; the torn one is reported; a second rebuild agrees."""
+    records, windows = run(levels=(1, 2), per_level=6, repeats=1)
+    directory = started(tmp_path, records, windows)
+    with (directory.path / "journal-w2.jsonl").open("wb") as file:
+        file.write(b'{"kind":"record","request_id":"torn')
+    summary = rebuild(directory.path)
+    assert summary["totals"]["offered"] == len(records)
+    assert summary["incomplete"] == [CRASHED, "1 journal lines could not be read"]
+    assert summary["verdict"]["status"] == "invalid"
+    assert sorted(p.name for p in directory.path.iterdir()) == ALL_FILES
+    told = load_run(directory.path)
+    assert told["complete"] is False
+    last = max(r.end_ns for r in records)
+    assert datetime.fromisoformat(told["finished_at"]).timestamp() == pytest.approx(last / 1e9, abs=0.001)
+    same(rebuild(directory.path), summary)
+
+
+def test_rebuild_from_the_table_gives_the_same_summary(tmp_path):
+    """Lost derived files come back as they were; the verdict's outside findings too."""
+    records, windows = run(levels=(1,), per_level=10, repeats=1)
+    directory = started(tmp_path, records, windows)
+    summary = finished(directory, planned=99, findings=[("suspect", "loop lag")], client={"cpu": 0.5})
+    before = {name: (directory.path / name).read_bytes() for name in ALL_FILES}
+    for name in ("summary.json", "levels.csv", "report.html"):
+        (directory.path / name).unlink()
+    same(rebuild(directory.path), summary)
+    assert {name: (directory.path / name).read_bytes() for name in ALL_FILES} == before
+
+
+def test_lines_the_disk_refused_are_in_the_results(tmp_path):
+    """Records still in memory at the end are written with the rest."""
+    directory = started(tmp_path, [record("a")])
+    os.close(directory.journal._fd)
+    directory.journal._fd = os.open("/dev/full", os.O_WRONLY)  # the disk fills up in mid-run
+    directory.journal.append("record", pack(record("b"), 0))
+    assert "No space left" in (directory.journal.problem or "")
+    assert finished(directory)["totals"]["succeeded"] == 2
+
+
+def test_dropped_lines_make_the_run_incomplete(tmp_path):
+    """What memory could not hold either is said in the verdict."""
+    directory = started(tmp_path, [record("a")])
+    directory.journal.dropped = 3
+    summary = finished(directory)
+    assert summary["complete"] is False
+    assert summary["verdict"]["reasons"][0].startswith("incomplete: 3 journal lines were lost")
+
+
+@pytest.mark.parametrize("refused", ["requests.parquet", "run.json", "summary.json", "report.html"])
+def test_a_disk_that_refuses_at_the_end_keeps_the_journal(tmp_path, monkeypatch, refused):
+    """One line says so, no half file stays, and `rebuild` completes the results later."""
+    records, windows = run(levels=(1,), per_level=5, repeats=1)
+    directory = started(tmp_path, records, windows)
+    place = files.place
+
+    def full(path, fill):
+        if path.name == refused:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return place(path, fill)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "place", full)
+        with pytest.raises(ConfigError, match=r"cannot write the results \(No space left on device\)"):
+            finished(directory)
+    assert (directory.path / "journal.jsonl").exists()
+    assert not list(directory.path.glob(".*"))
+    assert rebuild(directory.path)["totals"]["offered"] == len(records)
+    assert sorted(p.name for p in directory.path.iterdir()) == ALL_FILES
+
+
+def test_the_journal_stays_if_the_table_lacks_a_row(tmp_path, monkeypatch):
+    """Nothing is deleted on a count that does not agree."""
+    directory = started(tmp_path, [record("a"), record("b")])
+    monkeypatch.setattr(rows, "count", lambda _: 1)
+    with pytest.raises(ConfigError, match="1 rows of 2 records; the journal is kept"):
+        finished(directory)
+    assert (directory.path / "journal.jsonl").exists()
+
+
+def test_what_is_not_a_run_directory_or_damaged_is_one_line(tmp_path):
+    """No run.json, broken JSON, another schema, a broken table, a foreign table."""
+    with pytest.raises(ConfigError, match=r"not a run directory \(no run.json\)"):
+        rebuild(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"run.json: not JSON"):
+        rebuild(tmp_path)
+    (tmp_path / "run.json").write_text('{"schema": 9, "run_id": "r"}')
+    with pytest.raises(ConfigError, match="schema 9, this version reads 1"):
+        rebuild(tmp_path)
+    (tmp_path / "run.json").write_text('{"schema": 1, "run_id": "r"}')
+    with pytest.raises(ConfigError, match=r"requests.parquet: not a readable Parquet file"):
+        rebuild(tmp_path)
+    (tmp_path / "requests.parquet").write_bytes(b"PAR1 not really PAR1")
+    with pytest.raises(ConfigError, match=r"requests.parquet: not a readable Parquet file"):
+        rebuild(tmp_path)
+    pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "requests.parquet")
+    with pytest.raises(ConfigError, match="column request_id is missing"):
+        rebuild(tmp_path)
+    with pytest.raises(ConfigError, match=r"no summary.json; make it with `tokenswarm report"):
+        load_summary(tmp_path)
+
+
+def test_levels_csv_has_a_row_a_level_and_nothing_for_null(tmp_path):
+    """Nested figures are columns, open sets one cell, null an empty one."""
+    records, windows = run(levels=(1, 2), per_level=8, repeats=2)
+    directory = started(tmp_path, records, windows)
+    summary = finished(directory)
+    with (directory.path / "levels.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["concurrency"] for row in table] == ["1", "2"]
+    first, level = table[0], summary["levels"][0]
+    assert float(first["ttft_ms_p95"]) == level["ttft_ms"]["p95"]
+    assert float(first["system_output_tokens_per_s"]) == level["system_output_tokens_per_s"]
+    assert [float(x) for x in first["system_output_tokens_per_s_repeats"].split()] == level[
+        "system_output_tokens_per_s_repeats"
+    ]
+    assert (first["server_queue_ms_p50"], first["server_queue_ms_n"], first["goodput"]) == ("", "0", "")
+    assert first["token_sources"] == f"server={level['token_sources']['server']}"
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    """A write that fails half way leaves the old content and nothing beside it."""
+    path = tmp_path / "x"
+    files.write(path, "old")
+
+    def half(beside: Path) -> None:
+        beside.write_text("ne")
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        files.place(path, half)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "old")]

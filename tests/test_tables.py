@@ -1,0 +1,182 @@
+"""What the terminal shows: the right number under the right heading, in the width there is."""
+
+import pytest
+from synthetic_run import BASE_NS, record, run
+
+from harness.journal import Window
+from harness.metrics import summarise
+from harness.record import Phase, RequestRecord
+from harness.rows import load, write
+from harness.tables import maritaca, number, render
+
+S = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """(requests, summary) of the synthetic sweep."""
+    records, windows = run()
+    path = tmp_path_factory.mktemp("t") / "requests.parquet"
+    write(path, records)
+    requests = load(path)
+    return requests, summarise(requests, windows, run_id="sweep-1", planned=len(records))
+
+
+def level_rows(text: str) -> list[list[str]]:
+    """The cells of the lines that begin with a number."""
+    return [
+        line.split() for line in text.splitlines() if line.strip()[:1].isdigit() and "offered" not in line
+    ]
+
+
+def test_each_level_is_a_row_with_its_figures_in_order(sweep):
+    """Concurrency, counts, system rates, request rates, TTFT, TPOT, E2E in seconds."""
+    _, summary = sweep
+    table = level_rows(render(summary, {}))
+    assert len(table) == 3
+    for cells, level in zip(table, summary["levels"], strict=True):
+        rate, ttft, tpot, e2e = (
+            level[name] for name in ("request_output_tokens_per_s", "ttft_ms", "tpot_ms", "e2e_ms")
+        )
+        assert cells == [
+            str(level["concurrency"]),
+            str(level["requests"]),
+            str(level["failed"]),
+            number(level["system_output_tokens_per_s"]),
+            number(level["system_total_tokens_per_s"]),
+            *(number(rate[p]) for p in ("p10", "median", "p90")),
+            number(ttft["p50"]),
+            number(ttft["p95"]),
+            number(ttft["p99"]) + "*",
+            *(number(tpot[p]) for p in ("p50", "p95")),
+            *(number(e2e[p] / 1e3) for p in ("p50", "p95")),
+        ]
+
+
+def test_the_text_says_verdict_totals_failures_and_place(sweep, tmp_path):
+    """Every reason is printed; totals add up on their own line; the folder is named last."""
+    _, summary = sweep
+    text = render(summary, {"model": "gemma", "host": "http://h"}, run_dir=tmp_path)
+    assert text.startswith("tokenswarm  sweep-1  gemma  http://h\nmeasured windows: ")
+    flat = " ".join(text.split())
+    totals = summary["totals"]
+    assert (
+        f"{totals['offered']} offered = {totals['succeeded']} succeeded + {totals['failed']} failed" in flat
+    )
+    for reason in summary["verdict"]["reasons"]:
+        assert " ".join(reason.split()) in flat
+    assert f"verdict: {summary['verdict']['status'].upper()}" in text
+    assert "* p99 of fewer than 100 requests" in text
+    assert text.endswith(f"results: {tmp_path}\n")
+
+
+def test_an_incomplete_run_carries_a_banner(sweep):
+    """Before the table, with its reasons."""
+    requests, _ = sweep
+    summary = summarise(requests, [], run_id="x", incomplete=["worker w3 was lost", "disk full"])
+    text = render(summary, {"results_dir": "out"})
+    assert "\nINCOMPLETE: worker w3 was lost; disk full\n" in text
+    assert text.index("INCOMPLETE") < text.index("users")
+    assert text.endswith("results: out/x\n")
+
+
+@pytest.mark.parametrize("width", [110, 90, 60])
+def test_no_line_is_wider_than_asked(sweep, width):
+    """Also with the widest numbers that the columns allow; a narrow one gets more blocks, not fewer figures."""
+    _, summary = sweep
+    big = {"mean": 123456.7, "median": 99999.4, "std": 1.0, "n": 5, "max": 1e7}
+    big |= dict.fromkeys(["p5", "p10", "p50", "p90", "p95", "p99"], 88888.8)
+    names = ("request_output_tokens_per_s", "ttft_ms", "tpot_ms", "e2e_ms")
+    level = {**summary["levels"][0], **dict.fromkeys(names, big), "requests": 999_999, "failed": 999_999}
+    level |= {
+        "system_output_tokens_per_s": 98765.4,
+        "system_total_tokens_per_s": 98765.4,
+        "concurrency": 10_000,
+    }
+    text = render({**summary, "levels": [level]}, {}, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert [heading in text for heading in ("system tok/s", "TTFT ms", "E2E s")] == [True] * 3
+    assert sum(row.count("88889") for row in level_rows(text)) == 6  # of TTFT, TPOT and request rates
+    assert sum(row.count("88889*") for row in level_rows(text)) == 1
+
+
+def test_what_was_not_measured_is_a_dash(sweep):
+    """Never 0."""
+    requests, _ = sweep
+    summary = summarise(requests[requests["outcome"] == "failed"], [], run_id="x")
+    assert level_rows(render(summary, {}))[0][3:] == ["\N{EN DASH}"] * 12
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\N{EN DASH}"), (0, "0.0"), (0.034, "0.03"), (7.25, "7.25"), (9.999, "10.00"), (42.25, "42.2"), (999.94, "999.9"),
+        (999.96, "1000"), (99_999.4, "99999"), (123_456, "123k"), (999_600, "1.0M"), (-3.5, "-3.5"),
+    ],
+)  # fmt: skip
+def test_numbers_keep_three_digits_and_six_characters(value, text):
+    """Precision follows size."""
+    assert number(value) == text
+
+
+def wave_record(name: str, sent: float, seconds: float, output: int, **fields) -> RequestRecord:
+    """Prompt of 100 tokens, first token after 0.5 s."""
+    start = BASE_NS + round(sent * S)
+    end = start + round(seconds * S)
+    return record(
+        name,
+        level=2,
+        sent_ns=start,
+        first_content_ns=start + S // 2,
+        last_content_ns=end,
+        end_ns=end,
+        prompt_tokens=100,
+        output_tokens=output,
+        **fields,
+    )
+
+
+def test_maritacas_formulas_by_hand(tmp_path):
+    """Waves of two in order of sending: (200+150)/median(2, 4) and (200+150)/median(5, 5); one left over."""
+    records = [
+        wave_record("b", 1, 4.0, 50, server_decode_ms=2500.0),
+        wave_record("a", 0, 2.0, 100),
+        wave_record("c", 5, 5.0, 50, server_decode_ms=5000.0),
+        wave_record("d", 6, 5.0, 100),
+        wave_record("e", 12, 1.0, 10),  # fewer than 100 tokens, and no partner: a row, but in no wave
+        wave_record("w", 0, 9.0, 500, phase=Phase.WARMUP),
+    ]
+    write(tmp_path / "t", records)
+    requests = load(tmp_path / "t")
+    text = maritaca(requests, summarise(requests, [Window(2, 1, BASE_NS, BASE_NS + S)], run_id="x"))
+    rates, system = level_rows(text)
+    own = [100 / 1.5, 50 / 2.5, 50 / 5, 100 / 4.5, 10 / 0.5]
+    total = [200 / 2, 150 / 4, 150 / 5, 200 / 5, 110 / 1]
+    mean_own, mean_total = sum(own) / 5, sum(total) / 5
+    assert rates == ["2", *_three(own, mean_own, 20.0), *_three(total, mean_total, 40.0)]
+    waves = [350 / 3, 350 / 5]
+    assert system == ["2", number(sum(waves) / 2), number((waves[0] - waves[1]) / 2**0.5), "2"]
+    flat = " ".join(text.split())
+    assert "server's own decode time for 2 requests, the client's E2E - TTFT for 3" in flat
+    assert "fewer than 100 tokens are kept" in flat
+    assert "Level 2: 1 of 5 requests fill no wave, or are uncounted: left out." in flat
+
+
+def _three(values: list[float], mean: float, median: float) -> list[str]:
+    spread = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+    return [number(mean), number(median), number(spread)]
+
+
+def test_maritacas_waves_do_not_cross_repeats(tmp_path):
+    """The last of one pass and the first of the next are no wave."""
+    records = [wave_record("a", 0, 1, 100), wave_record("b", 5, 1, 100, repeat=2)]
+    write(tmp_path / "t", records)
+    requests = load(tmp_path / "t")
+    text = maritaca(requests, summarise(requests, [], run_id="x"))
+    assert level_rows(text)[1] == ["2", "\N{EN DASH}", "\N{EN DASH}", "0"]
+    assert "Level 2: 2 of 2 requests fill no wave" in text
+
+
+def test_maritacas_tables_fit_the_width(sweep):
+    """110 columns by default."""
+    assert max(map(len, maritaca(*sweep).splitlines())) <= 110
