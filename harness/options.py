@@ -5,7 +5,6 @@ key comes from `TOKENSWARM_API_KEY`, from the file `TOKENSWARM_API_KEY_FILE` nam
 backends, from `OPENAI_API_KEY`.
 """
 
-import math
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 import orjson
 
 from harness import distributions, target
-from harness.distributions import Distribution
+from harness.distributions import FORMS, Distribution
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
 from harness.target import Target
@@ -49,45 +48,32 @@ class Settings:
 
     def stored(self) -> dict[str, Any]:
         """The settings as `run.json` keeps them. There is no secret among them to leave out."""
-        return {
+        return {name: getattr(self, name) for name in _AS_THEY_ARE} | {
             "host": str(self.target),
-            "api_mode": self.api_mode,
-            "model": self.model,
-            "tokenizer": self.tokenizer,
             "prompt_tokens": _describe(self.prompt_sizes),
             "output_tokens": _describe(self.output_sizes),
             "levels": list(self.levels),
-            "requests_per_level": self.requests_per_level,
-            "repeats": self.repeats,
-            "warmup": self.warmup,
-            "seed": self.seed,
-            "run_name": self.run_name,
             "labels": dict(self.labels),
             "connect_timeout_s": self.timeouts.connect_s,
             "first_token_timeout_s": self.timeouts.first_token_s,
             "idle_timeout_s": self.timeouts.idle_s,
             "total_timeout_s": self.timeouts.total_s,
-            "exact_output": self.exact_output,
             "extra_body": dict(self.extra_body),
         }
 
+
+_AS_THEY_ARE = (
+    *("api_mode", "model", "tokenizer", "requests_per_level", "repeats"),
+    *("warmup", "seed", "run_name", "exact_output"),
+)
+_TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
 # name, default, in the web form, help
 _OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
     ("model", "", True, "Model id to ask for. Default: the one the server offers"),
     ("api-mode", "", True, "Route of the backend: chat, completions or native. Default: the backend's first"),
-    (
-        "tokenizer",
-        "",
-        True,
-        "Tokenizer that sizes prompts: a folder or a hub id. Default: the server's own, if it has one",
-    ),
-    (
-        "prompt-tokens",
-        "",
-        True,
-        "Prompt size: 550, normal:550,150, lognormal:550,300 or uniform:100,1000. Default: the user class's, else 550",
-    ),
+    ("tokenizer", "", True, "Sizes prompts: a folder or a hub id. Default: the server's own, if it has one"),
+    ("prompt-tokens", "", True, f"Prompt size: {FORMS}. Default: the user class's, else 550"),
     ("output-tokens", "", True, "Output size, same forms. Default: the user class's, else 150"),
     ("levels", "", False, "Sweep over these numbers of users, e.g. 1,2,4,8 (instead of -u, -r and -t)"),
     ("requests-per-level", "", False, "Measured requests at each level. Default: 5 per user"),
@@ -107,6 +93,9 @@ _OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
 )
 
 
+_DEFAULTS: Mapping[str, str] = {name.replace("-", "_"): default for name, default, _, _ in _OPTIONS}
+
+
 def add_options(parser: ArgumentParser) -> None:
     """Add our options to Locust's parser (event `init_command_line_parser`). Values stay text; `read` checks them."""
     for name, default, in_form, help_text in _OPTIONS:
@@ -122,70 +111,71 @@ def add_options(parser: ArgumentParser) -> None:
         )
 
 
+class _Reader:
+    """Reads the options one by one and collects what is wrong with them. An empty value is the default."""
+
+    def __init__(self, options: Namespace) -> None:
+        self._options = options
+        self.problems: list[str] = []
+
+    def check(self, read_one: Callable[[], T], fallback: T) -> T:
+        try:
+            return read_one()
+        except ConfigError as error:
+            self.problems.append(str(error))
+            return fallback
+
+    def text(self, name: str) -> str:
+        return str(getattr(self._options, name) or "").strip() or _DEFAULTS[name]
+
+    def whole(self, name: str, low: int, high: int) -> int:
+        return self.check(lambda: _whole(self.text(name), name, low, high), low)
+
+    def limit(self, name: str) -> int | None:
+        value = self.text(name)
+        return self.check(lambda: _whole(value, name, 1, 10_000_000), None) if value else None
+
+    def seconds(self, name: str) -> float:
+        return self.check(lambda: _seconds(self.text(name), name), 1.0)
+
+    def sizes(self, name: str) -> Distribution | None:
+        value, option = self.text(name), "--" + name.replace("_", "-")
+        return self.check(lambda: distributions.parse(value, option), None) if value else None
+
+    def choice(self, name: str, choices: Mapping[str, bool | None]) -> bool | None:
+        return self.check(lambda: _choice(self.text(name), name, choices), None)
+
+
 def read(options: Namespace, default_host: str | None) -> Settings:
     """The settings that parsed options make.
 
     Raises:
         ConfigError: one line for each thing that is wrong.
     """
-    problems: list[str] = []
-
-    def check(read_one: Callable[[], T], fallback: T) -> T:
-        try:
-            return read_one()
-        except ConfigError as error:
-            problems.append(str(error))
-            return fallback
-
-    def text(name: str) -> str:
-        return str(getattr(options, name) or "").strip()
-
-    def whole(name: str, low: int, high: int) -> int:
-        return check(lambda: _whole(text(name), name, low, high), low)
-
-    def seconds(name: str) -> float:
-        return check(lambda: _seconds(text(name), name), 1.0)
-
-    def sizes(name: str) -> Distribution | None:
-        value, option = text(name), "--" + name.replace("_", "-")
-        return check(lambda: distributions.parse(value, option), None) if value else None
-
-    none: tuple[int, ...] = ()
-    levels = check(lambda: _levels(text("levels")), none)
-    if levels:
-        problems += _clashes(options)
-    per_level = whole("requests_per_level", 1, 10_000_000) if text("requests_per_level") else None
+    reader = _Reader(options)
+    text, check = reader.text, reader.check
+    nowhere = Target(tls=False, host="", port=0)
     settings = Settings(
-        target=check(lambda: target.parse(options.host or default_host), Target(tls=False, host="", port=0)),
+        target=check(lambda: target.parse(options.host or default_host), nowhere),
         api_mode=text("api_mode") or None,
         model=text("model") or None,
         tokenizer=text("tokenizer") or None,
-        prompt_sizes=sizes("prompt_tokens"),
-        output_sizes=sizes("output_tokens"),
-        levels=levels,
-        requests_per_level=per_level,
-        repeats=whole("repeats", 1, 10_000),
-        warmup=whole("warmup", 0, 10_000),
-        seed=whole("seed", 0, 2**63 - 1),
+        prompt_sizes=reader.sizes("prompt_tokens"),
+        output_sizes=reader.sizes("output_tokens"),
+        levels=check(lambda: _levels(text("levels")), ()),
+        requests_per_level=reader.limit("requests_per_level"),
+        repeats=reader.whole("repeats", 1, 10_000),
+        warmup=reader.whole("warmup", 0, 10_000),
+        seed=reader.whole("seed", 0, 2**63 - 1),
         run_name=check(lambda: _name(text("run_name")), None),
         labels=check(lambda: _labels(options.label or []), {}),
-        results_dir=Path(text("results_dir") or "results"),
-        timeouts=Timeouts(
-            seconds("connect_timeout"),
-            seconds("first_token_timeout"),
-            seconds("idle_timeout"),
-            seconds("total_timeout"),
-        ),
-        exact_output=check(lambda: _choice(text("exact_output"), "exact-output", _AUTO), None),
+        results_dir=Path(text("results_dir")),
+        timeouts=Timeouts(*map(reader.seconds, _TIMEOUTS)),
+        exact_output=reader.choice("exact_output", _AUTO),
         extra_body=check(lambda: _json_object(text("extra_body")), {}),
-        preflight=check(lambda: _choice(text("preflight"), "preflight", _YES_NO), None) is not False,
+        preflight=reader.choice("preflight", _YES_NO) is not False,
     )
-    if not levels:
-        problems += [
-            f"--{name.replace('_', '-')} needs --levels, e.g. --levels 1,2,4"
-            for name in ("requests_per_level", "repeats")
-            if text(name) not in ("", "1")
-        ]
+    problems = reader.problems + (_clashes(options) if text("levels") else _homeless(settings))
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
@@ -195,23 +185,26 @@ def read_secret(backend: str, environ: Mapping[str, str] = os.environ) -> str | 
     """The API key for a backend, or None.
 
     Raises:
-        ConfigError: the key's file cannot be read, or the key cannot stand in a header.
+        ConfigError: the key's file cannot be read or is empty, or the key cannot stand in a header.
     """
-    key, source = environ.get("TOKENSWARM_API_KEY", ""), "TOKENSWARM_API_KEY"
+    key, source = environ.get("TOKENSWARM_API_KEY", "").strip(), "TOKENSWARM_API_KEY"
     if not key and (path := environ.get("TOKENSWARM_API_KEY_FILE")):
-        source = f"TOKENSWARM_API_KEY_FILE ({path})"
+        source = f"TOKENSWARM_API_KEY_FILE {path!r}"
         try:
-            key = Path(path).read_text(encoding="utf-8")
+            key = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "not text"
             raise ConfigError(
-                f"{source} cannot be read: {getattr(error, 'strerror', None) or 'not text'}"
+                f"{source} cannot be read ({why.lower()}): give the path of a file that holds only the key"
             ) from None
+        if not key:  # going on without one, or with another one, is not what was asked
+            raise ConfigError(f"{source} is empty: put the key into the file, or unset the variable")
     if not key and backend == "openai":
-        key, source = environ.get("OPENAI_API_KEY", ""), "OPENAI_API_KEY"
-    key = key.strip()
+        key, source = environ.get("OPENAI_API_KEY", "").strip(), "OPENAI_API_KEY"
     if not all(33 <= ord(character) < 127 for character in key):
         raise ConfigError(
-            f"{source} holds a key with spaces, line breaks or characters that no header may carry"
+            f"{source} holds more than a key (spaces, line breaks or letters that no header may carry): "
+            "put only the key there"
         )
     return key or None
 
@@ -226,7 +219,7 @@ _YES_NO: Mapping[str, bool | None] = {"yes": True, "no": False}
 
 def _choice(value: str, name: str, choices: Mapping[str, bool | None]) -> bool | None:
     if value.lower() not in choices:
-        raise ConfigError(f"--{name} {value!r}: use {' or '.join(choices)}")
+        raise ConfigError(f"--{name.replace('_', '-')} {value!r}: use {' or '.join(choices)}")
     return choices[value.lower()]
 
 
@@ -237,15 +230,10 @@ def _whole(value: str, name: str, low: int, high: int) -> int:
 
 
 def _seconds(value: str, name: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= 86_400:
-        raise ConfigError(
-            f"--{name.replace('_', '-')} {value!r}: give seconds above 0 and up to 86400, e.g. 30"
-        )
-    return seconds
+    plain = value.isascii() and value.replace(".", "", 1).isdigit()  # float() also reads 1_0, nan and 1e3
+    if not plain or not 0 < float(value) <= 86_400:
+        raise ConfigError(f"--{name.replace('_', '-')} {value!r}: give seconds, above 0 and up to 86400")
+    return float(value)
 
 
 def _levels(value: str) -> tuple[int, ...]:
@@ -273,6 +261,12 @@ def _clashes(options: Namespace) -> list[str]:
     ]
 
 
+def _homeless(settings: Settings) -> list[str]:
+    """What is only of use with levels, and there are none."""
+    given = {"requests-per-level": settings.requests_per_level, "repeats": settings.repeats - 1}
+    return [f"--{name} needs --levels, e.g. --levels 1,2,4" for name, value in given.items() if value]
+
+
 def _name(value: str) -> str | None:
     if value and not (
         value.replace("-", "").replace("_", "").replace(".", "").isalnum() and len(value) <= 80
@@ -283,11 +277,12 @@ def _name(value: str) -> str | None:
 
 def _labels(pairs: list[str]) -> dict[str, str]:
     labels: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key.strip():
+    for pair in filter(str.strip, pairs):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not key:
             raise ConfigError(f"--label {pair!r}: write key=value, e.g. --label gpu=a100")
-        labels[key.strip()] = value.strip()
+        if labels.setdefault(key, value) != value:
+            raise ConfigError(f"--label {pair!r}: {key} is {labels[key]!r} already; give each key once")
     return labels
 
 

@@ -4,10 +4,14 @@ Only reads: no token is generated. A server that lacks a route is no error; what
 said in `Facts.notes` and load goes ahead.
 """
 
+import re
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 
@@ -52,9 +56,11 @@ class Facts:
 
 
 def session(secret: str | None) -> requests.Session:
-    """A session for questions outside the load. It uses no proxy, as the load does not."""
+    """A session for questions outside the load. No proxy, and trust in the same certificates, as for the load."""
     opened = requests.Session()
     opened.trust_env = False
+    trusted = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR, else the system's
+    opened.verify = trusted.cafile or trusted.capath or True
     if secret:
         opened.headers["Authorization"] = f"Bearer {secret}"
     return opened
@@ -73,23 +79,32 @@ def probe(
     Raises:
         ConfigError: it cannot be reached, does not accept the key, or does not have the model.
     """
-    asked = session(secret)
+    with session(secret) as asked:
+        return _learn(asked, backend, target, model, say)
+
+
+def _learn(
+    asked: requests.Session, backend: Backend, target: Target, model: str | None, say: Callable[[str], None]
+) -> Facts:
     _wait_until_loaded(asked, target, say)
     notes: list[str] = []
     models = _models(asked, target, notes)
     owners = {text(entry.get("owned_by")) for entry in models}
     server = next((_FORCES_LENGTH[owner] for owner in owners if owner in _FORCES_LENGTH), None)
     is_llama = backend.name == "llamacpp" or "llamacpp" in owners
-    # llama.cpp serves one model and takes any name for it.
-    chosen = _choose_model(model, [text(entry.get("id")) for entry in models], any_name=is_llama)
+    # llama.cpp takes any name for the one model it serves, but as a router it serves several.
+    any_name = is_llama and len(models) <= 1
+    chosen = _choose_model(model, [text(entry.get("id")) for entry in models], any_name=any_name)
     slots = context = None
     if is_llama:
         props = _get(asked, target, "/props", notes)
         slots = count(props.get("total_slots"))
         context = count(mapping(props.get("default_generation_settings")).get("n_ctx"))
     if chosen is None and not is_llama:
+        why = f" ({notes[0]})" if notes else ""
         raise ConfigError(
-            f"--model is missing and {target.url('/v1/models')} lists none: give the model's id"
+            f"--model is missing and {target.url('/v1/models')} lists none{why}: give the model's id, "
+            "and see that --host is the API's base URL"
         )
     has_tokenize = is_llama or bool(owners.intersection(_HAS_TOKENIZE))
     return Facts(chosen, server, is_llama or server is not None, has_tokenize, slots, context, tuple(notes))
@@ -104,7 +119,8 @@ def _wait_until_loaded(asked: requests.Session, target: Target, say: Callable[[s
             return
         if time.monotonic() > deadline:
             raise ConfigError(
-                f"--host {target}: the server still answers 503 after {LOADING_DEADLINE_S:.0f} s"
+                f"--host {target}: {target.url('/health')} still answers 503 after {LOADING_DEADLINE_S:.0f} s: "
+                "wait until the server has loaded its model (--preflight no does not wait)"
             )
         if time.monotonic() - announced > 5:
             announced = time.monotonic()
@@ -116,24 +132,56 @@ def _ask(asked: requests.Session, target: Target, route: str) -> requests.Respon
     url = target.url(route)
     try:
         answer = asked.get(url, timeout=_TIMEOUT_S, allow_redirects=False)
-    except requests.exceptions.SSLError as error:
-        raise ConfigError(f"--host {target}: TLS failed: {_cause(error)}") from None
     except requests.exceptions.Timeout:
-        raise ConfigError(f"--host {target}: no answer from {url} in {_TIMEOUT_S:.0f} s; is it up?") from None
-    except requests.exceptions.RequestException as error:
-        raise ConfigError(f"--host {target} cannot be reached ({_cause(error)}); is it up?") from None
-    if answer.status_code in (401, 403):
-        said = body_error(answer.content)
         raise ConfigError(
-            f"{url} answered {answer.status_code} ({said}): put the API key into the environment variable "
-            "TOKENSWARM_API_KEY, or its file's path into TOKENSWARM_API_KEY_FILE"
-        )
+            f"--host {target}: no answer from {url} in {_TIMEOUT_S:.0f} s; is it up? (--preflight no does not ask)"
+        ) from None
+    except requests.exceptions.RequestException as error:
+        raise ConfigError(f"--host {target} {_trouble(_cause(error), target)}") from None
+    if answer.status_code in (401, 403) and route != "/health":  # which some gateways keep to themselves
+        raise ConfigError(f"{url} answered {answer.status_code} {_refusal(asked, answer)}")
     return answer
+
+
+def _trouble(cause: BaseException, target: Target) -> str:
+    """What went wrong, and what most likely mends it."""
+    said = _one_line(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        why = _one_line(cause.verify_message)
+        return f"has a certificate that is not accepted ({why}): put its authority's file into SSL_CERT_FILE"
+    if isinstance(cause, ssl.SSLError):
+        said = re.sub(r"^\[.*?\] | \(_ssl.*\)$", "", said)
+        return f"does not speak TLS as it should ({said}): is it http:// rather than https://?"
+    if isinstance(cause, RemoteDisconnected):
+        said = "it hangs up without an answer"
+    if isinstance(cause, BadStatusLine) and not target.tls:
+        return f"does not speak HTTP ({said}): is the port right? is it https:// rather than http://?"
+    if isinstance(cause, HTTPException):
+        return f"gave a broken answer ({said}): is the port right?"
+    return f"cannot be reached ({said}); is it up?"
+
+
+def _refusal(asked: requests.Session, answer: requests.Response) -> str:
+    key = str(asked.headers.get("Authorization", "")).removeprefix("Bearer ")
+    said = _one_line(body_error(answer.content))
+    said = f"({said.replace(key, '***') if key else said})"  # servers like to quote the key they refuse
+    if key:
+        return (
+            f"{said}: the API key given is not the right one; see TOKENSWARM_API_KEY, TOKENSWARM_API_KEY_FILE"
+        )
+    return (
+        f"{said}: put the API key into the environment variable TOKENSWARM_API_KEY, "
+        "or its file's path into TOKENSWARM_API_KEY_FILE"
+    )
 
 
 def _get(asked: requests.Session, target: Target, route: str, notes: list[str]) -> dict[str, Any]:
     """The JSON object at a route; {} and a note if there is none."""
     answer = _ask(asked, target, route)
+    if answer.is_redirect:  # requests of the load follow none
+        where = _one_line(urljoin(answer.url, answer.headers["Location"]))
+        fix = where.removesuffix(route) if where.endswith(route) else "the API's base URL"
+        raise ConfigError(f"{answer.url} sends us on to {where}, and load follows nobody: give --host {fix}")
     try:
         if answer.status_code == 200:
             return mapping(answer.json())
@@ -172,13 +220,17 @@ def _some(names: list[str]) -> str:
     )
 
 
-def _cause(error: BaseException) -> str:
+def _cause(error: BaseException) -> BaseException:
     """The innermost reason: requests and urllib3 wrap it several times."""
-    reason: Any = error
     while True:
-        inner = getattr(reason, "reason", None) or reason.__cause__ or reason.__context__
+        inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):
-            break
-        reason = inner
-    said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-    return " ".join(said.split())[:200].lower()
+            inner = error.__cause__ or error.__context__
+        if inner is None:
+            return error
+        error = inner
+
+
+def _one_line(said: str) -> str:
+    """A foreign text as a terminal may have it."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(said.split()))[:200]

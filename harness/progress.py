@@ -46,7 +46,7 @@ class Progress:
             self._recent.append(record)
 
     def line(self) -> str:
-        """Where the run stands, e.g. `[0:12] 4 users, 2/3: 7/12 done ...`."""
+        """Where the run stands, e.g. `[0:12] 4 users, step 2/3: 7/12 done ...`."""
         seconds = (now_ns() - self._begin_ns) // 1_000_000_000
         parts = [
             f"[{seconds // 60}:{seconds % 60:02}] {self._place()}",

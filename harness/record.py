@@ -10,7 +10,8 @@ happened:
     end         the response was complete, or the failure was noticed
 
     TTFT  = c1 - sent                      TTFA = first event with answer (not reasoning) text - sent
-    E2E   = cN - sent                      (a response that was not streamed: end - sent, TTFT is None)
+    E2E   = cN - sent                      (a response that was not streamed is one event, complete with its
+                                           last byte: E2E is there, TTFT is None)
     TPOT  = (cN - c1) / (O - k1)           O = output tokens, k1 = tokens in the first content event if the
                                            server says, else 1. None if O - k1 < 1 or all came in one read
     decode rate  = (O - k1) / (cN - c1)    tokens/s of one stream after its first token

@@ -123,7 +123,8 @@ def _line(series: Series, labels: Sequence[str], top: float) -> Iterator[str]:
         said = escape(f"{series.name} at {labels[index]}: {value:,.4g}")
         yield f'<circle class="dot {series.style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"><title>{said}</title></circle>'
         if series.label and count <= 10:
-            y += -9 if series.label == "above" else 18
+            below = series.label == "below" and y + 18 < HEIGHT - BOTTOM  # not among the ticks
+            y += 18 if below else -9
             yield f'<text class="value" x="{x:.1f}" y="{y:.1f}">{_short(value)}</text>'
 
 

@@ -1,7 +1,8 @@
 """The system under test's address: what `--host` may be, and nothing more."""
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from harness.errors import ConfigError
 
@@ -26,10 +27,12 @@ class Target:
         return name if self.port == (443 if self.tls else 80) else f"{name}:{self.port}"
 
     def path(self, route: str) -> str:
-        """A route below the prefix. A base URL that already ends in /v1 is taken as it is meant."""
-        if self.prefix.endswith("/v1") and route.startswith("/v1/"):
-            return self.prefix + route.removeprefix("/v1")
-        return self.prefix + route
+        """A route below the prefix.
+
+        A base URL that ends in /v1, as OpenAI's clients want it, is taken as it is meant: /v1/models is not
+        looked for in /v1/v1, and /health and llama.cpp's own routes lie beside /v1, not in it.
+        """
+        return self.prefix.removesuffix("/v1") + route
 
     def url(self, route: str) -> str:
         """The full URL of a route."""
@@ -40,28 +43,55 @@ class Target:
 def parse(text: str | None) -> Target:
     """The target that `--host` names.
 
+    A name in another script becomes its ASCII form (IDNA), which is what goes into headers.
+
     Raises:
-        ConfigError: missing, without a scheme, or not a URL.
+        ConfigError: missing, without a scheme, with a password in it, or not a base URL.
     """
     example = "for example http://127.0.0.1:8080"
+    text = (text or "").strip()
     if not text:
         raise ConfigError(f"--host is missing: give the server's base URL, {example}")
-    if "://" not in text:
-        raise ConfigError(f"--host {text!r} has no scheme: write http://{text} or https://{text}")
+    _refuse_odd(text, example)
     try:
         parts = urlsplit(text)
         port = parts.port
+        host = (parts.hostname or "").encode("idna").decode()
     except ValueError as error:
-        raise ConfigError(f"--host {text!r} is not a URL ({error}): {example}") from None
+        raise ConfigError(f"--host {text!r} is not a URL ({_reason(error)}): {example}") from None
     if parts.scheme not in ("http", "https"):
         raise ConfigError(f"--host {text!r} has scheme {parts.scheme!r}: use http or https, {example}")
-    if parts.username or parts.password:
-        raise ConfigError(
-            "--host holds a user or password: secrets come from TOKENSWARM_API_KEY, never from an option"
-        )
-    if not parts.hostname or not parts.hostname.isprintable() or " " in parts.netloc:
+    if not re.fullmatch(r"[\w.:%~-]+", host, re.ASCII):
         raise ConfigError(f"--host {text!r} names no host: {example}")
-    if parts.query or parts.fragment:
-        raise ConfigError(f"--host {text!r} has a query or fragment: give only the base URL, {example}")
+    if port == 0:
+        raise ConfigError(f"--host {text!r} has port 0, where nothing can listen: {example}")
+    if not parts.path.isascii():
+        raise ConfigError(
+            f"--host {text!r} has letters in its path that a request cannot carry: "
+            f"write {quote(parts.path, safe='/%')}"
+        )
     tls = parts.scheme == "https"
-    return Target(tls, parts.hostname, port or (443 if tls else 80), parts.path.rstrip("/"))
+    return Target(tls, host, port or (443 if tls else 80), parts.path.rstrip("/"))
+
+
+def _refuse_odd(text: str, example: str) -> None:
+    """What a base URL may not have in it, whatever its parts."""
+    if "@" in text:  # looked for first: every other line repeats the value
+        raise ConfigError(
+            "--host holds a user or password (or another '@'): secrets come from TOKENSWARM_API_KEY, never "
+            f"from an option; give only the base URL, {example}"
+        )
+    if " " in text or not text.isprintable():  # urlsplit drops some of these without a word
+        raise ConfigError(f"--host {text!r} is not a URL (it has a blank in it): {example}")
+    if "://" not in text:
+        bare = re.sub(r"^https?:/*", "", text)
+        raise ConfigError(f"--host {text!r} has no scheme: write http://{bare} or https://{bare}")
+    if "?" in text or "#" in text:
+        raise ConfigError(f"--host {text!r} has a query or fragment: give only the base URL, {example}")
+
+
+def _reason(error: ValueError) -> str:
+    """The codec's own text is of codecs, and nobody asked about those."""
+    if isinstance(error, UnicodeError):
+        return "a part of the host's name is empty, too long or not allowed"
+    return str(error)

@@ -35,7 +35,7 @@ class Result:
         return found
 
     @property
-    def summary(self) -> Any:  # noqa: ANN401
+    def summary(self) -> Any:
         return json.loads((self.directory / "summary.json").read_bytes())
 
     @property

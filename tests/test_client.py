@@ -1,6 +1,5 @@
 """One request over a real socket, and every way in which it can end."""
 
-import os
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -45,11 +44,17 @@ class Sender:
 Open = Callable[..., Sender]
 
 
+def _descriptors() -> set[str]:
+    """Open descriptors of this process, where the platform lists them."""
+    listing = Path("/proc/self/fd")
+    return {entry.name for entry in listing.iterdir()} if listing.exists() else set()
+
+
 @pytest.fixture(params=["epoll", "portable"])
 def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
     """Opens senders with either poller and closes them again; no descriptor may be left."""
     senders: list[Sender] = []
-    before = set(os.listdir("/proc/self/fd"))
+    before = _descriptors()
 
     def open_sender(target: Target, timeouts: Timeouts = QUICK, secret: str | None = None) -> Sender:
         senders.append(Sender(target, timeouts, portable=request.param == "portable", secret=secret))
@@ -59,7 +64,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
     for sender in senders:
         sender.engine.close()
     gevent.sleep(0.05)
-    assert len(set(os.listdir("/proc/self/fd")) - before) <= 2  # the hub's own may be new
+    assert len(_descriptors() - before) <= 2  # the hub's own may be new
 
 
 def answering(*parts: bytes, pause_s: float = 0) -> Callable[[Conversation], None]:

@@ -186,7 +186,7 @@ def test_interrupted_twice_it_gives_up_what_is_in_flight(tmp_path: Path) -> None
 
 
 def test_a_killed_process_leaves_a_journal_that_reports(tmp_path: Path, server: Server) -> None:
-    """kill -9: `tokenswarm report` makes the results of what was measured, and says what is missing."""
+    """After kill -9 `tokenswarm report` makes the results of what was measured, and says what is missing."""
     results = tmp_path / "r"
     process = start(
         "openai.py",
