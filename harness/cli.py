@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     simulator.add_parser(subparsers)
     demo.add_parser(subparsers)
+    listing = subparsers.add_parser(
+        "options",
+        help="list the options that tokenswarm adds to Locust's",
+        description="List the options that tokenswarm adds to Locust's. (`locust --help` shows Locust's own: it prints\n"
+        "them before it has read a locustfile.)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    listing.set_defaults(run=_options)
     report = subparsers.add_parser(
         "report",
         help="print a run's tables and write its reports again",
@@ -53,6 +62,19 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
     report.set_defaults(run=_report)
     return parser
+
+
+def _options(_: argparse.Namespace) -> int:
+    from harness.options import OPTIONS, variable  # noqa: PLC0415
+
+    print("Options of `locust -f LOCUSTFILE`, beside Locust's own; each is also an environment variable.\n")
+    for name, default, _in_form, help_text in OPTIONS:
+        says = f"{help_text}. Default: {default}" if default else help_text
+        print(f"  --{name}  ({variable(name)})")
+        print(textwrap.fill(says, 100, initial_indent="      ", subsequent_indent="      "))
+    print("\nExample:\n  locust -f locustfiles/openai.py --host http://127.0.0.1:8000 --headless \\")
+    print("      --levels 1,2,4,8 --requests-per-level 40 --prompt-tokens normal:550,150 --output-tokens 150")
+    return 0
 
 
 def _report(args: argparse.Namespace) -> int:

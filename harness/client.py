@@ -7,6 +7,7 @@ the greenlet being killed, and then the record has been handed over before.
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 from uuid import uuid4
 
 from harness import __version__
@@ -21,6 +22,18 @@ from harness.plan import Slot
 from harness.record import Outcome, RequestRecord, TokenSource
 
 _AFTER_THE_END = (ErrorClass.RESET, ErrorClass.IDLE_TIMEOUT, ErrorClass.TOTAL_TIMEOUT)
+
+
+class _Labels(NamedTuple):
+    """What is known of a request before it is sent."""
+
+    request_id: str
+    name: str
+    worker: str
+    slot: Slot
+    scheduled_ns: int
+    prompt_tokens: int | None
+    max_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,52 +52,55 @@ class Client:
         """Send one request and wait for its end. `prompt_tokens`: what the prompt was sized to."""
         request_id = uuid4().hex
         exchange = Exchange(self._payload(ask, request_id), self._has_content)
-        record: RequestRecord
         try:
             self.engine.perform(exchange)
         finally:  # also when the greenlet is killed in mid-request: what was measured is kept
-            answer = decode(self.backend, exchange.received, self.engine.drain)
-            # A stream that broke off has no final count, but its last event may have a running one.
-            counted = answer.tokens_so_far if answer.output_tokens is None else answer.output_tokens
-            outcome, error_class, message = _judge(exchange, answer)
-            record = RequestRecord(
-                request_id=request_id,
-                name=name,
-                worker=self.worker,
-                level=slot.level,
-                repeat=slot.repeat,
-                phase=slot.phase,
-                outcome=outcome,
-                scheduled_ns=scheduled_ns,
-                end_ns=exchange.end_ns or now_ns(),
-                sent_ns=exchange.sent_ns,
-                first_content_ns=answer.times[0] if answer.times else None,
-                first_answer_ns=answer.first_answer_ns,
-                last_content_ns=answer.times[-1] if answer.times else None,
-                chunk_gaps_us=tuple((after - before) / 1e3 for before, after in pairwise(answer.times)),
-                chunks=len(answer.times),
-                first_chunk_tokens=answer.first_chunk_tokens,
-                requested_prompt_tokens=prompt_tokens,
-                requested_output_tokens=ask.max_tokens,
-                prompt_tokens=answer.prompt_tokens,
-                output_tokens=counted,
-                cached_tokens=answer.cached_tokens,
-                token_source=None if counted is None else TokenSource.SERVER,
-                streamed=answer.streamed,
-                http_status=answer.status,
-                response_id=answer.response_id,
-                error_class=error_class,
-                error_message=self._scrub(message),
-                finish_reason=answer.finish_reason,
-                server_queue_ms=answer.queue_ms,
-                server_prefill_ms=answer.prefill_ms,
-                server_decode_ms=answer.decode_ms,
-                connect_ms=None if exchange.connect_ns is None else exchange.connect_ns / 1e6,
-                reconnects=exchange.reconnects,
-                text=answer.text or None,
-            )
+            labels = _Labels(request_id, name, self.worker, slot, scheduled_ns, prompt_tokens, ask.max_tokens)
+            record = self._record(labels, exchange)
             self.keep(record)
         return record
+
+    def _record(self, labels: _Labels, exchange: Exchange) -> RequestRecord:
+        answer = decode(self.backend, exchange.received, self.engine.drain)
+        # A stream that broke off has no final count, but its last event may have a running one.
+        counted = answer.tokens_so_far if answer.output_tokens is None else answer.output_tokens
+        outcome, error_class, message = _judge(exchange, answer)
+        return RequestRecord(
+            request_id=labels.request_id,
+            name=labels.name,
+            worker=labels.worker,
+            level=labels.slot.level,
+            repeat=labels.slot.repeat,
+            phase=labels.slot.phase,
+            outcome=outcome,
+            scheduled_ns=labels.scheduled_ns,
+            end_ns=exchange.end_ns or now_ns(),
+            sent_ns=exchange.sent_ns,
+            first_content_ns=answer.times[0] if answer.times else None,
+            first_answer_ns=answer.first_answer_ns,
+            last_content_ns=answer.times[-1] if answer.times else None,
+            chunk_gaps_us=tuple((after - before) / 1e3 for before, after in pairwise(answer.times)),
+            chunks=len(answer.times),
+            first_chunk_tokens=answer.first_chunk_tokens,
+            requested_prompt_tokens=labels.prompt_tokens,
+            requested_output_tokens=labels.max_tokens,
+            prompt_tokens=answer.prompt_tokens,
+            output_tokens=counted,
+            cached_tokens=answer.cached_tokens,
+            token_source=None if counted is None else TokenSource.SERVER,
+            streamed=answer.streamed,
+            http_status=answer.status,
+            response_id=answer.response_id,
+            error_class=error_class,
+            error_message=self._scrub(message),
+            finish_reason=answer.finish_reason,
+            server_queue_ms=answer.queue_ms,
+            server_prefill_ms=answer.prefill_ms,
+            server_decode_ms=answer.decode_ms,
+            connect_ms=None if exchange.connect_ns is None else exchange.connect_ns / 1e6,
+            reconnects=exchange.reconnects,
+            text=answer.text or None,
+        )
 
     def _payload(self, ask: Ask, request_id: str) -> bytes:
         """The whole request as it goes on the wire."""

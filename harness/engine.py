@@ -10,9 +10,11 @@ A greenlet waits for its own response to be parsed before it sends again, so the
 one unparsed response per user: the backlog is bounded by construction.
 
 Connections are kept alive and shared. One that the server closed while it lay idle is noticed at once,
-because idle connections stay in the poller. One that breaks after we wrote a request and before a byte
-of the answer came is replaced once and counted (`Exchange.reconnects`): the server never took that
-request on. The clock starts again with the second attempt; opening a connection is never inside TTFT.
+because idle connections stay in the poller, and it is asked before one is used again: llama.cpp promises
+keep-alive and yet closes after each streamed response, microseconds after its end. One that breaks after
+we wrote a request and before a byte of the answer came is replaced once and counted
+(`Exchange.reconnects`): the server never took that request on. The clock starts again with the second
+attempt; opening a connection is never inside TTFT.
 """
 
 import os
@@ -148,6 +150,7 @@ class Engine:
                 self._discard(connection)
 
     def _reuse(self) -> Connection | None:
+        self.drain()  # which lets go of those that the server has closed by now
         return self._idle.pop() if self._idle else None
 
     def _discard(self, connection: Connection) -> None:

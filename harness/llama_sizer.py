@@ -6,13 +6,13 @@ Measured against its answers: with add_special and parse_special, /tokenize give
 use while load runs.
 """
 
-import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
 import requests
 
+from harness.control import reason, session
 from harness.errors import ConfigError
 from harness.record import TokenSource
 
@@ -37,10 +37,7 @@ class LlamaServerSizer:
     def __init__(self, url: str, *, chat: bool, headers: Mapping[str, str] | None = None) -> None:
         self._url = url.rstrip("/").removesuffix("/v1")
         self._chat = chat
-        self._session = requests.Session()
-        # Neither a proxy nor a netrc login from the environment may come between: load has none either.
-        self._session.trust_env = False
-        self._session.verify = os.environ.get("SSL_CERT_FILE") or True
+        self._session = session(None)
         self._session.headers.update(headers or {})
         how = "with its chat template" if chat else "without a chat template"
         self.describe = f"the server's own tokenizer (/tokenize) at {self._url}, {how}"
@@ -95,9 +92,7 @@ class LlamaServerSizer:
             except requests.RequestException as error:
                 # llama.cpp drops a connection after 100 requests or some idle seconds; a second try opens anew.
                 if attempt == 2 or not isinstance(error, dropped):
-                    raise ConfigError(
-                        f"POST {url} failed ({first_line(error)}); is the server up?"
-                    ) from error
+                    raise ConfigError(f"POST {url} failed ({reason(error)}); is the server up?") from error
         raise AssertionError("unreachable")
 
 

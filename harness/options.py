@@ -8,7 +8,7 @@ backends, from `OPENAI_API_KEY`.
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,31 +45,32 @@ class Settings:
     exact_output: bool | None  # None: where the server is known to support it
     extra_body: Mapping[str, Any]
     preflight: bool
+    users: int | None = None  # Locust's own -u, -r and -t, for the record
+    spawn_rate: float | None = None
+    run_time_s: int | None = None
 
     def stored(self) -> dict[str, Any]:
         """The settings as `run.json` keeps them. There is no secret among them to leave out."""
         return {name: getattr(self, name) for name in _AS_THEY_ARE} | {
             "host": str(self.target),
-            "prompt_tokens": _describe(self.prompt_sizes),
-            "output_tokens": _describe(self.output_sizes),
+            "prompt_tokens": self.prompt_sizes and self.prompt_sizes.describe(),
+            "output_tokens": self.output_sizes and self.output_sizes.describe(),
             "levels": list(self.levels),
             "labels": dict(self.labels),
-            "connect_timeout_s": self.timeouts.connect_s,
-            "first_token_timeout_s": self.timeouts.first_token_s,
-            "idle_timeout_s": self.timeouts.idle_s,
-            "total_timeout_s": self.timeouts.total_s,
             "extra_body": dict(self.extra_body),
+            **{f"{name}_s": limit for name, limit in zip(_TIMEOUTS, astuple(self.timeouts), strict=True)},
         }
 
 
 _AS_THEY_ARE = (
     *("api_mode", "model", "tokenizer", "requests_per_level", "repeats"),
     *("warmup", "seed", "run_name", "exact_output"),
+    *("users", "spawn_rate", "run_time_s"),
 )
 _TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
 # name, default, in the web form, help
-_OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
+OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
     ("model", "", True, "Model id to ask for. Default: the one the server offers"),
     ("api-mode", "", True, "Route of the backend: chat, completions or native. Default: the backend's first"),
     ("tokenizer", "", True, "Sizes prompts: a folder or a hub id. Default: the server's own, if it has one"),
@@ -91,21 +92,24 @@ _OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
     ("total-timeout", "900", False, "Seconds for a whole request"),
     ("preflight", "yes", False, "Ask the server for its models and limits before load: yes or no"),
 )
+_DEFAULTS: Mapping[str, str] = {name.replace("-", "_"): default for name, default, _, _ in OPTIONS}
 
 
-_DEFAULTS: Mapping[str, str] = {name.replace("-", "_"): default for name, default, _, _ in _OPTIONS}
+def variable(name: str) -> str:
+    """The environment variable of an option."""
+    return "TOKENSWARM_" + name.upper().replace("-", "_")
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add our options to Locust's parser (event `init_command_line_parser`). Values stay text; `read` checks them."""
-    for name, default, in_form, help_text in _OPTIONS:
+    for name, default, in_form, help_text in OPTIONS:
         extra: dict[str, Any] = {"action": "append"} if name == "label" else {"default": default}
         if "=" not in help_text and default:
             help_text = f"{help_text}. Default: {default}"  # noqa: PLW2901  # one text, completed
         parser.add_argument(
             f"--{name}",
             help=help_text.replace("%", "%%"),
-            env_var="TOKENSWARM_" + name.upper().replace("-", "_"),
+            env_var=variable(name),
             include_in_web_ui=in_form,
             **extra,
         )
@@ -174,6 +178,9 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         exact_output=reader.choice("exact_output", _AUTO),
         extra_body=check(lambda: _json_object(text("extra_body")), {}),
         preflight=reader.choice("preflight", _YES_NO) is not False,
+        users=options.num_users,
+        spawn_rate=options.spawn_rate,
+        run_time_s=options.run_time,
     )
     problems = reader.problems + (_clashes(options) if text("levels") else _homeless(settings))
     if problems:
@@ -207,10 +214,6 @@ def read_secret(backend: str, environ: Mapping[str, str] = os.environ) -> str | 
             "put only the key there"
         )
     return key or None
-
-
-def _describe(sizes: Distribution | None) -> str | None:
-    return None if sizes is None else sizes.describe()
 
 
 _AUTO: Mapping[str, bool | None] = {"auto": None, "yes": True, "no": False}
@@ -287,14 +290,11 @@ def _labels(pairs: list[str]) -> dict[str, str]:
 
 
 def _json_object(value: str) -> dict[str, Any]:
-    if not value:
-        return {}
+    example = 'write e.g. {"temperature": 0.7}'
     try:
-        body = orjson.loads(value)
+        body = orjson.loads(value or "{}")
     except orjson.JSONDecodeError as error:
-        raise ConfigError(
-            f'--extra-body {value!r} is not JSON ({error}); write e.g. {{"temperature": 0.7}}'
-        ) from None
+        raise ConfigError(f"--extra-body {value!r} is not JSON ({error}); {example}") from None
     if not isinstance(body, dict):
-        raise ConfigError(f'--extra-body {value!r} is not a JSON object; write e.g. {{"temperature": 0.7}}')
+        raise ConfigError(f"--extra-body {value!r} is not a JSON object; {example}")
     return body

@@ -48,7 +48,11 @@ class Session:
     def settings(self) -> Settings:
         """The settings that the options, as they are now, make."""
         hosts = [user_class.host for user_class in self.environment.user_classes if user_class.host]
-        return options.read(_parsed(self.environment), hosts[0] if hosts else None)
+        parsed = _parsed(self.environment)
+        if isinstance(self.environment.shape_class, LevelsShape):
+            # The web UI's form fills these in, asked or not; on the command line they were refused beside --levels.
+            parsed.num_users = parsed.spawn_rate = parsed.run_time = None
+        return options.read(parsed, hosts[0] if hosts else None)
 
     def prepare(self, settings: Settings) -> Run:
         """Check and build everything a run needs.
@@ -237,6 +241,8 @@ def _add_options(parser: ArgumentParser, **_: object) -> None:
 def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: object) -> None:
     """Everything that can be wrong is found here, before load."""
     session = _SESSIONS[environment] = Session(environment, runner, web_ui)
+    if isinstance(runner, WorkerRunner) and _parsed(environment).processes:
+        sys.exit(2)  # forked off a master that has said why
     try:
         if isinstance(runner, (MasterRunner, WorkerRunner)):
             raise ConfigError(  # noqa: TRY301

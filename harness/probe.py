@@ -16,11 +16,13 @@ from urllib.parse import urljoin
 import requests
 
 from harness.backends.base import Backend, Json, body_error, count, mapping, text
+from harness.control import cause, session
 from harness.errors import ConfigError
 from harness.target import Target
 
 LOADING_DEADLINE_S = 120.0
 _TIMEOUT_S = 10.0
+_RETRY_S = 0.5
 # What these servers put into `owned_by` of their model list; all of them know `ignore_eos`.
 _HAS_TOKENIZE = ("llamacpp", "tokenswarm")
 _FORCES_LENGTH = {
@@ -53,17 +55,6 @@ class Facts:
             "context": self.context,
             "notes": list(self.notes),
         }
-
-
-def session(secret: str | None) -> requests.Session:
-    """A session for questions outside the load. No proxy, and trust in the same certificates, as for the load."""
-    opened = requests.Session()
-    opened.trust_env = False
-    trusted = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR, else the system's
-    opened.verify = trusted.cafile or trusted.capath or True
-    if secret:
-        opened.headers["Authorization"] = f"Bearer {secret}"
-    return opened
 
 
 def probe(
@@ -125,7 +116,7 @@ def _wait_until_loaded(asked: requests.Session, target: Target, say: Callable[[s
         if time.monotonic() - announced > 5:
             announced = time.monotonic()
             say(f"{target} is loading its model; waiting up to {deadline - announced:.0f} s")
-        time.sleep(0.5)
+        time.sleep(_RETRY_S)
 
 
 def _ask(asked: requests.Session, target: Target, route: str) -> requests.Response:
@@ -134,10 +125,10 @@ def _ask(asked: requests.Session, target: Target, route: str) -> requests.Respon
         answer = asked.get(url, timeout=_TIMEOUT_S, allow_redirects=False)
     except requests.exceptions.Timeout:
         raise ConfigError(
-            f"--host {target}: no answer from {url} in {_TIMEOUT_S:.0f} s; is it up? (--preflight no does not ask)"
+            f"--host {target}: no answer from {url} in {_TIMEOUT_S:g} s; is it up? (--preflight no does not ask)"
         ) from None
     except requests.exceptions.RequestException as error:
-        raise ConfigError(f"--host {target} {_trouble(_cause(error), target)}") from None
+        raise ConfigError(f"--host {target} {_trouble(cause(error), target)}") from None
     if answer.status_code in (401, 403) and route != "/health":  # which some gateways keep to themselves
         raise ConfigError(f"{url} answered {answer.status_code} {_refusal(asked, answer)}")
     return answer
@@ -218,17 +209,6 @@ def _some(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names[:8]) + (
         f" and {len(names) - 8} more" if len(names) > 8 else ""
     )
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The innermost reason: requests and urllib3 wrap it several times."""
-    while True:
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = error.__cause__ or error.__context__
-        if inner is None:
-            return error
-        error = inner
 
 
 def _one_line(said: str) -> str:

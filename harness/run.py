@@ -10,73 +10,32 @@ The end is ours and not Locust's: what was in flight when load stopped is waited
 had to be given up is counted as cancelled.
 """
 
+import gc
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from gevent.event import Event
 from gevent.lock import RLock
 
-from harness import distributions, plan, sizers, workload
-from harness.backends import find
-from harness.backends.base import Ask, Backend
-from harness.client import Client
+from harness import plan
 from harness.clock import ANCHOR_NS, now_ns, unix_ns
 from harness.engine import Engine
 from harness.errors import ConfigError, ErrorClass
 from harness.health import Health
 from harness.journal import pack
-from harness.options import Settings, read_secret
+from harness.lane import Lane, UserClass, open_lane
+from harness.options import Settings
 from harness.plan import Plan, Segment, Slot
-from harness.probe import Facts, probe
 from harness.progress import Progress
 from harness.record import Outcome, RequestRecord, TokenSource
 from harness.results import RunDirectory
-from harness.sizers import Sizer
-from harness.workload import RequestSpec, Workload
 
 # Nothing will get better by sending more of these.
 _HOPELESS = (ErrorClass.AUTH, ErrorClass.NOT_FOUND, ErrorClass.DNS, ErrorClass.CONNECT, ErrorClass.TLS)
-
-
-class UserClass(Protocol):
-    """What a run wants to know of a user class (`harness.users.LLMUser`)."""
-
-    backend: str
-    api_mode: str | None
-    prompt_tokens: str
-    output_tokens: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """What one user class sends: its backend, its work, and how to ask."""
-
-    client: Client
-    workload: Workload
-    sizer: Sizer
-    facts: Facts
-    settings: Settings
-
-    def spec(self, prompt: str | None, max_tokens: int | None) -> tuple[Ask, int | None]:
-        """(what to ask, the tokens its prompt was sized to); a prompt of the user's own is not sized."""
-        spec: RequestSpec | None = None
-        if prompt is None or max_tokens is None:
-            spec = self.workload.take()
-        settings = self.settings
-        exact = self.facts.forces_length if settings.exact_output is None else settings.exact_output
-        ask = Ask(
-            prompt=spec.prompt if prompt is None and spec else prompt or "",
-            max_tokens=spec.output_tokens if max_tokens is None and spec else max_tokens or 0,
-            model=self.facts.model,
-            exact_length=exact,
-            extra=settings.extra_body,
-        )
-        return ask, spec.requested_prompt_tokens if prompt is None and spec else None
 
 
 class Run:
@@ -106,7 +65,15 @@ class Run:
         self.lanes: dict[type[UserClass], Lane] = {}
         try:
             for user_class in user_classes:
-                self.lanes[user_class] = self._lane(user_class, len(user_classes))
+                self.lanes[user_class] = open_lane(
+                    user_class,
+                    settings,
+                    self.engine,
+                    self.keep,
+                    seed=settings.seed + len(self.lanes),
+                    requests=self.plan.planned if len(user_classes) == 1 else None,
+                    say=say,
+                )
             self.directory = RunDirectory.create(settings.results_dir, self._run_id(), self._stored())
         except BaseException:
             self.engine.close()
@@ -115,6 +82,9 @@ class Run:
     def begin(self, on_record: Callable[[RequestRecord], None], abort: Callable[[], object]) -> None:
         """Load begins. `on_record(record)` is called for each request, `abort()` when load should end early."""
         self._on_record, self._abort = on_record, abort
+        # What libraries and prompts left in memory takes some 30 ms to look through, and reads would wait.
+        gc.collect()
+        gc.freeze()
         self._health.start()
         self.progress.start()
 
@@ -166,6 +136,7 @@ class Run:
             self._health.stop()
             self.progress.stop()
             self.engine.close()
+            gc.unfreeze()
             self._write()
 
     @property
@@ -250,42 +221,6 @@ class Run:
             return []
         return [("suspect", f"{inexact} prompts could not be sized to the exact token count asked for")]
 
-    def _lane(self, user_class: type[UserClass], classes: int) -> Lane:
-        settings = self.settings
-        backend = find(user_class.backend, settings.api_mode or user_class.api_mode)
-        secret = read_secret(user_class.backend)
-        facts = self._facts(backend, secret)
-        for note in facts.notes:
-            say(f"{settings.target}: {note}")
-        sizer, why = sizers.choose(
-            tokenizer=settings.tokenizer,
-            model=facts.model,
-            llama_url=str(settings.target) if facts.has_tokenize else None,
-            chat=backend.mode == "chat",
-            headers={"Authorization": f"Bearer {secret}"} if secret else None,
-        )
-        say(why)
-        work = workload.build(
-            settings.prompt_sizes
-            or distributions.parse(user_class.prompt_tokens, f"{user_class.__name__}.prompt_tokens"),
-            settings.output_sizes
-            or distributions.parse(user_class.output_tokens, f"{user_class.__name__}.output_tokens"),
-            sizer,
-            seed=settings.seed + len(self.lanes),
-            count=self.plan.planned if classes == 1 else None,
-            progress=_Building(),
-        )
-        client = Client(self.engine, backend, "local", secret, self.keep)
-        return Lane(client, work, sizer, facts, settings)
-
-    def _facts(self, backend: Backend, secret: str | None) -> Facts:
-        settings = self.settings
-        is_llama = backend.name == "llamacpp"
-        if not settings.preflight:
-            notes = ("not asked (--preflight no)",)
-            return Facts(settings.model, None, is_llama, has_tokenize=is_llama, notes=notes)
-        return probe(backend, settings.target, model=settings.model, secret=secret, say=say)
-
     def _run_id(self) -> str:
         begun = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         lane = next(iter(self.lanes.values()))
@@ -294,23 +229,12 @@ class Run:
 
     def _stored(self) -> Mapping[str, Any]:
         """The settings and what was learnt of the server, for run.json."""
-        users = {
-            user_class.__name__: {
-                "backend": lane.client.backend.name,
-                "api_mode": lane.client.backend.mode,
-                "path": lane.client.backend.path,
-                "prompt_tokens": self.settings.stored()["prompt_tokens"] or user_class.prompt_tokens,
-                "output_tokens": self.settings.stored()["output_tokens"] or user_class.output_tokens,
-                "sizer": lane.sizer.describe,
-                "server": lane.facts.stored(),
-            }
-            for user_class, lane in self.lanes.items()
-        }
-        first = next(iter(users.values()))
+        users = {user_class.__name__: lane.stored() for user_class, lane in self.lanes.items()}
+        first = next(iter(self.lanes.values()))
         return self.settings.stored() | {
-            "backend": first["backend"],
-            "api_mode": first["api_mode"],
-            "model": self.lanes[next(iter(self.lanes))].facts.model,
+            "backend": first.client.backend.name,
+            "api_mode": first.client.backend.mode,
+            "model": first.facts.model,
             "users": users,
             "anchor_unix_ns": unix_ns(0),
         }
@@ -323,18 +247,6 @@ class Run:
 def say(line: str) -> None:
     """Tell the user something, on stderr so that stdout stays for results."""
     print(f"tokenswarm: {line}", file=sys.stderr, flush=True)
-
-
-class _Building:
-    """Says how far the building of prompts is, if it takes long enough to wonder."""
-
-    def __init__(self) -> None:
-        self._next_ns = now_ns() + 2_000_000_000
-
-    def __call__(self, done: int, total: int) -> None:
-        if now_ns() >= self._next_ns:
-            self._next_ns = now_ns() + 2_000_000_000
-            say(f"building prompts: {done} of {total}")
 
 
 def _plan(settings: Settings) -> Plan:

@@ -86,7 +86,7 @@ CASES["environment"][1].update({f"TOKENSWARM_{name}": value for name, (value, _)
 
 
 @pytest.fixture(scope="module")
-def parsed() -> Any:  # noqa: ANN401
+def parsed() -> Any:
     """What Locust's parser and `options.read` make of `CASES`."""
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("TOKENSWARM", "LOCUST"))
@@ -107,7 +107,7 @@ def parsed() -> Any:  # noqa: ANN401
 
 
 @pytest.fixture(scope="module")
-def plain(parsed: Any) -> Mapping[str, Any]:  # noqa: ANN401
+def plain(parsed: Any) -> Mapping[str, Any]:
     """The parser's values where nothing but a host is given."""
     values: Mapping[str, Any] = parsed["plain"][0]
     return values
@@ -125,7 +125,7 @@ def lines(plain: Mapping[str, Any], **values: object) -> list[str]:
     return str(caught.value).split("\n")
 
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "host": HOST,
     "api_mode": None,
     "model": None,
@@ -145,6 +145,9 @@ DEFAULTS = {
     "total_timeout_s": 900.0,
     "exact_output": None,
     "extra_body": {},
+    "users": None,
+    "spawn_rate": None,
+    "run_time_s": None,
 }
 
 
@@ -200,7 +203,11 @@ def test_levels_clash_with_locusts_own_load(parsed: Any) -> None:
         "--levels '1,x': 'x' is not a number of users; write e.g. 1,2,4,8",
         _clash("-u"),
     ]
-    assert parsed["no levels"][1] == DEFAULTS
+
+
+def test_locusts_own_load_is_kept_for_the_record(parsed: Any) -> None:
+    """Without levels -u, -r and -t are what the run is; 1m is 60 s."""
+    assert parsed["no levels"][1] == DEFAULTS | {"users": 4, "spawn_rate": 2.0, "run_time_s": 60}
 
 
 def test_the_web_form_shows_text_without_secrets(parsed: Any) -> None:
@@ -216,9 +223,20 @@ def test_the_web_form_shows_text_without_secrets(parsed: Any) -> None:
 
 DEFAULT_TEXTS = {
     **dict.fromkeys(("model", "api_mode", "tokenizer", "prompt_tokens", "output_tokens", "levels"), ""),
-    **{"requests_per_level": "", "repeats": "1", "warmup": "0", "seed": "1", "run_name": "", "label": None},
-    **{"results_dir": "results", "exact_output": "auto", "extra_body": "", "preflight": "yes"},
-    **{"connect_timeout": "10", "first_token_timeout": "300", "idle_timeout": "60", "total_timeout": "900"},
+    "requests_per_level": "",
+    "repeats": "1",
+    "warmup": "0",
+    "seed": "1",
+    "run_name": "",
+    "label": None,
+    "results_dir": "results",
+    "exact_output": "auto",
+    "extra_body": "",
+    "preflight": "yes",
+    "connect_timeout": "10",
+    "first_token_timeout": "300",
+    "idle_timeout": "60",
+    "total_timeout": "900",
 }
 
 
@@ -271,7 +289,7 @@ def test_a_user_classs_host_is_the_second_choice(plain: Mapping[str, Any]) -> No
     assert str(options.read(without, "http://class:2").target) == "http://class:2"
     assert str(options.read(Namespace(**plain), "http://class:2").target) == HOST
     with pytest.raises(
-        ConfigError, match="^--host is missing: give the server's base URL, for example http://"
+        ConfigError, match=r"^--host is missing: give the server's base URL, for example http://"
     ):
         options.read(without, None)
 
@@ -330,19 +348,10 @@ def test_bad_json_says_where(plain: Mapping[str, Any]) -> None:
 
 def test_all_problems_are_told_at_once(plain: Mapping[str, Any]) -> None:
     """Nobody likes to mend one option a run."""
-    bad = {
-        **{"host": "h", "prompt_tokens": "x", "output_tokens": "x", "levels": "x", "requests_per_level": "x"},
-        **{
-            "repeats": "x",
-            "warmup": "x",
-            "seed": "x",
-            "run_name": "/",
-            "label": ["x"],
-            "connect_timeout": "x",
-        },
-        **{"first_token_timeout": "x", "idle_timeout": "x", "total_timeout": "x", "exact_output": "x"},
-        **{"extra_body": "x", "preflight": "x"},
-    }
+    bad: dict[str, object] = dict.fromkeys(
+        DEFAULT_TEXTS.keys() - {"model", "api_mode", "tokenizer", "results_dir"}, "x"
+    )
+    bad |= {"host": "h", "run_name": "/", "label": ["x"]}
     told = lines(plain, **bad)
     assert len(told) == len(bad)
     assert {line.split(" ")[0].removeprefix("--").replace("-", "_") for line in told} == set(bad)

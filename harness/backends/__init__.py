@@ -5,7 +5,7 @@ from typing import Final
 
 from harness.backends.base import Backend
 from harness.backends.llamacpp import LlamaCppCompletion
-from harness.backends.openai import OpenAIChat, OpenAICompletions
+from harness.backends.openai import OpenAI
 from harness.errors import ConfigError
 
 # Prefill is to be measured, not llama.cpp's memory of the slot's last prompt.
@@ -13,11 +13,11 @@ _NO_CACHE = (("cache_prompt", False),)
 
 # The first mode of a name is its default.
 BACKENDS: Final[Mapping[str, tuple[Backend, ...]]] = {
-    "openai": (OpenAIChat(), OpenAICompletions()),
+    "openai": (OpenAI("chat"), OpenAI("completions")),
     "llamacpp": (
         LlamaCppCompletion(),
-        OpenAIChat(name="llamacpp", fields=_NO_CACHE),
-        OpenAICompletions(name="llamacpp", fields=_NO_CACHE),
+        OpenAI("chat", "llamacpp", _NO_CACHE),
+        OpenAI("completions", "llamacpp", _NO_CACHE),
     ),
 }
 

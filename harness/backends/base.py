@@ -99,13 +99,17 @@ def parse_object(data: bytes) -> Json:
 
 def error_text(value: object) -> str:
     """The message in an error body of any shape: a string, an object with `message`, or one around it."""
-    if isinstance(value, dict):
-        for key in ("error", "message", "detail", "msg"):
-            if value.get(key):
-                return error_text(value[key])
-        return orjson.dumps(value, default=str).decode()[:300]
-    if isinstance(value, list) and value:
-        return error_text(value[0])
+    for _ in range(16):  # deeper than that nobody nests a message
+        if isinstance(value, list) and value:
+            value = value[0]
+            continue
+        said = mapping(value)
+        inner = next((said[key] for key in ("error", "message", "detail", "msg") if said.get(key)), None)
+        if inner is None:
+            break
+        value = inner
+    if isinstance(value, (dict, list)):
+        return _dumps(value)[:300]
     return str(value)[:300]
 
 
@@ -119,8 +123,8 @@ def body_error(data: bytes) -> str:
 
 
 def count(value: object) -> int | None:
-    """A token count, or None where a server sent anything but a whole number that is not negative."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A token count, or None where a server sent anything but a whole number that could be one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48 else None
 
 
 def number(value: object) -> float | None:
@@ -138,6 +142,13 @@ def text(value: object) -> str:
 def mapping(value: object) -> Json:
     """An object, or {} for anything else."""
     return value if isinstance(value, dict) else {}
+
+
+def _dumps(value: object) -> str:
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:  # nested too deep, or a lone surrogate
+        return "an error object that cannot be shown"
 
 
 def _head(data: bytes) -> str:

@@ -47,8 +47,8 @@ class LlamaCppCompletion:
     def read(self, data: bytes) -> Delta:
         """One event; see the module's text for what ends a stream."""
         event = parse_object(data)
-        if "error" in event:
-            return Delta(error=error_text(event))
+        if event.get("error"):
+            return Delta(error=error_text(event["error"]))
         if event.get("stop") is not True:
             # With `return_progress` prefill events have empty content: they are not a first token.
             return Delta(

@@ -12,6 +12,7 @@ What the systems that speak it do differently, and this file allows:
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import orjson
 
@@ -31,52 +32,36 @@ from harness.backends.llamacpp import llama_timings
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAIChat:
-    """`POST /v1/chat/completions`: the prompt is one user message."""
+class OpenAI:
+    """Chat (the prompt is one user message) or completions (the prompt as it is)."""
 
+    mode: Literal["chat", "completions"]
     name: str = "openai"
-    mode: str = "chat"
-    path: str = "/v1/chat/completions"
     fields: tuple[tuple[str, bool], ...] = ()  # what one server wants in every body
+
+    @property
+    def path(self) -> str:
+        """`/v1/chat/completions` or `/v1/completions`."""
+        return "/v1/chat/completions" if self.mode == "chat" else "/v1/completions"
 
     def request(self, ask: Ask) -> HttpRequest:
         """The body, asking for a stream with usage."""
         message = {"role": "user", "content": ask.prompt}
-        return _request(self.path, {"messages": [message], **dict(self.fields)}, ask)
+        body: Json = {"messages": [message]} if self.mode == "chat" else {"prompt": ask.prompt}
+        body |= {"max_tokens": ask.max_tokens, "stream": True, "stream_options": {"include_usage": True}}
+        body |= dict(self.fields)
+        if ask.model is not None:
+            body["model"] = ask.model
+        if ask.seed is not None:
+            body["seed"] = ask.seed
+        if ask.exact_length:
+            # min_tokens is vLLM's and TabbyAPI's, ignore_eos also llama.cpp's and SGLang's.
+            body |= {"ignore_eos": True, "min_tokens": ask.max_tokens}
+        return HttpRequest("POST", self.path, orjson.dumps(body | dict(ask.extra)))
 
     def read(self, data: bytes) -> Delta:
         """One chunk, `[DONE]`, or a whole answer."""
         return _read(data)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenAICompletions:
-    """`POST /v1/completions`: the prompt as it is."""
-
-    name: str = "openai"
-    mode: str = "completions"
-    path: str = "/v1/completions"
-    fields: tuple[tuple[str, bool], ...] = ()  # what one server wants in every body
-
-    def request(self, ask: Ask) -> HttpRequest:
-        """The body, asking for a stream with usage."""
-        return _request(self.path, {"prompt": ask.prompt, **dict(self.fields)}, ask)
-
-    def read(self, data: bytes) -> Delta:
-        """One chunk, `[DONE]`, or a whole answer."""
-        return _read(data)
-
-
-def _request(path: str, body: Json, ask: Ask) -> HttpRequest:
-    body |= {"max_tokens": ask.max_tokens, "stream": True, "stream_options": {"include_usage": True}}
-    if ask.model is not None:
-        body["model"] = ask.model
-    if ask.seed is not None:
-        body["seed"] = ask.seed
-    if ask.exact_length:
-        # min_tokens is vLLM's and TabbyAPI's, ignore_eos also llama.cpp's and SGLang's.
-        body |= {"ignore_eos": True, "min_tokens": ask.max_tokens}
-    return HttpRequest("POST", path, orjson.dumps(body | dict(ask.extra)))
 
 
 def _read(data: bytes) -> Delta:

@@ -1,0 +1,174 @@
+"""The rules that keep this code readable: who may import what, and how long things may get.
+
+The tables are what actually holds. A new import of a watched package fails here until the table says that
+it was meant; so does an entry that no longer holds.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+HARNESS: Final = ROOT / "harness"
+
+MODULE_LINES, FUNCTION_LINES, LOCUSTFILE_LINES = 300, 50, 60
+
+# Who touches the world outside: one package, and every module of ours that imports it. Nobody else may.
+IMPORTERS: Final[Mapping[str, set[str]]] = {
+    "locust": {"plugin", "users"},
+    "gevent": {"engine", "exchange", "health", "plugin", "poller", "progress", "run", "users"},
+    "socket": {"engine", "servers.process", "simulator.cli", "simulator.server"},
+    "ssl": {"control", "engine", "probe", "tls"},
+    "select": {"simulator.engine"},
+    "selectors": {"simulator.engine"},
+    "asyncio": {"simulator.cli", "simulator.engine", "simulator.server"},
+    "threading": {"servers.process"},
+    "subprocess": {"demo", "servers.process"},
+    "requests": {"control", "llama_sizer", "probe", "sizers"},
+    "time": {"clock", "probe", "servers.process", "simulator.server"},
+    "transformers": {"sizers"},
+}
+
+# Values in, values out. These see each other and nothing of ours besides, so that all of them can be tested
+# without a server, a clock or a greenlet.
+CORE: Final = {
+    *("", "errors", "record", "clock", "target", "distributions"),
+    *("http1", "sse", "decode", "backends", "backends.base", "backends.openai", "backends.llamacpp"),
+    *("plan", "windows", "metrics", "doubts", "journal"),
+}
+WORLD: Final = {
+    *("locust", "gevent", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing"),
+    *("subprocess", "requests", "urllib3", "http", "time", "signal", "sys", "os", "pathlib", "logging"),
+}
+# What of the world the core has all the same, and why.
+GRANTED: Final = {
+    ("clock", "time"),  # it is the clock; the others take times as arguments
+    ("journal", "os"),  # append-only files are its purpose; `plan` and `windows` share its `Window`
+    ("journal", "pathlib"),
+}
+
+
+def name_of(path: Path) -> str:
+    """`backends.base` for harness/backends/base.py, "" for the package itself."""
+    parts = path.relative_to(HARNESS).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES: Final = {name_of(path): path for path in sorted(HARNESS.rglob("*.py"))}
+TREES: Final = {name: ast.parse(path.read_bytes()) for name, path in MODULES.items()}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every dotted name a module imports, wherever in it; `from a import b` may mean a.b, so it is both."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def packages(tree: ast.AST) -> set[str]:
+    """The top-level packages among them; gevent's socket is a socket too."""
+    names = set(imports(tree))
+    found = {name.split(".")[0] for name in names}
+    return found | {name.split(".")[1] for name in names if name.startswith("gevent.")}
+
+
+def ours(tree: ast.AST) -> set[str]:
+    """The modules of `harness` among them, by our short names."""
+    found = {name for name in imports(tree) if name.split(".")[0] == "harness"}
+    return {short for name in found if (short := name.removeprefix("harness").removeprefix(".")) in MODULES}
+
+
+def test_imports_of_every_shape_are_seen() -> None:
+    """The reading that these tests rest on."""
+    tree = ast.parse(
+        "import os.path, time as t\nfrom gevent import socket\n"
+        "def f():\n    from harness.backends import base\n    import harness.sse\n"
+    )
+    assert packages(tree) == {"os", "time", "gevent", "socket", "harness"}
+    assert ours(tree) == {"backends", "backends.base", "sse"}
+
+
+@pytest.mark.parametrize("package", IMPORTERS)
+def test_only_the_edge_imports(package: str) -> None:
+    """The table says who; it neither leaves one out nor keeps one that has stopped."""
+    assert {name for name, tree in TREES.items() if package in packages(tree)} == IMPORTERS[package]
+
+
+def test_the_core_has_nothing_of_the_world() -> None:
+    """No Locust, no gevent, no socket, no file, and no time but by the clock."""
+    found = {(name, package) for name in CORE for package in packages(TREES[name]) & WORLD}
+    assert found == GRANTED
+
+
+def test_the_core_sees_only_the_core() -> None:
+    """What a core module imports of ours is core, so that the rule above holds all the way down."""
+    assert {(name, other) for name in CORE for other in ours(TREES[name]) if other not in CORE} == set()
+
+
+def test_only_the_simulator_and_the_servers_know_themselves() -> None:
+    """The load side shares no code with the server it is tested against, but the clock and the errors."""
+    for name, tree in TREES.items():
+        if name.startswith("simulator"):
+            shared = {other for other in ours(tree) if not other.startswith("simulator")}
+            assert shared <= {"", "clock", "errors"}, name
+        elif name not in {"cli", "demo"}:
+            assert not any(other.startswith("simulator") for other in ours(tree)), name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_budget(name: str) -> None:
+    """No module over 300 lines and no function over 50."""
+    lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
+    functions = [
+        node for node in ast.walk(TREES[name]) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
+    assert lines <= MODULE_LINES, f"{name} has {lines} lines"
+    assert {function: length for function, length in lengths.items() if length > FUNCTION_LINES} == {}
+
+
+def test_the_whole_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """No limit, but nobody should be surprised by it."""
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+    assert len(lengths) == len(MODULES) > 30
+    with capsys.disabled():
+        print(f"\nharness: {sum(lengths.values())} lines in {len(lengths)} modules")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "locustfiles").glob("**/*.py")), ids=lambda path: path.name)
+def test_a_locustfile_is_a_scenario(path: Path) -> None:
+    """Under 60 lines: what to ask, not how."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) < LOCUSTFILE_LINES
+
+
+HEAVY = ("locust", "gevent", "pandas", "numpy", "transformers", "requests", "influxdb_client")
+
+
+@pytest.mark.parametrize("module", ["harness", "harness.cli", "harness.simulator", "harness.servers.process"])
+def test_the_command_line_starts_light(module: str) -> None:
+    """`tokenswarm --help` imports nothing that takes a second, and nothing that patches the process."""
+    code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+def test_only_users_and_plugin_bring_locust() -> None:
+    """Everything else may be used from a script, whose process stays as it is: Locust patches any that imports it."""
+    others = [
+        f"harness.{name}" for name in TREES if name not in {"", "users", "plugin"} and "__main__" not in name
+    ]
+    code = (
+        f"import sys, importlib\nfor name in {others!r}: importlib.import_module(name)\n"
+        "from gevent import monkey\nprint('locust' in sys.modules, monkey.is_module_patched('socket'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "False False\n"
