@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 from locust_runs import finish, run, simulator, start, truth
+from recomputed import check
 
 from harness.servers.process import Server, free_port
 
@@ -39,6 +40,7 @@ def test_a_sweep_agrees_with_the_server_request_by_request(
             "--levels", "1,2,6", "--requests-per-level", "12", "--repeats", "2", "--warmup", "1",
         )  # fmt: skip
     assert done.code == 0, done.err
+    check(done.directory)
     summary, ours, theirs = done.summary, done.requests, truth(log)
     assert summary["complete"]
     planned = 2 * (3 * 12 + 1 + 2 + 6)
@@ -105,7 +107,8 @@ def test_a_timed_run_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
     assert totals["cancelled"] == totals["unsent"] == totals["failed"] == 0
     assert totals["succeeded"] == len(truth(log)) == 6
     assert totals["output_tokens"] == 600
-    (level,) = [level for level in done.summary["levels"] if level["concurrency"]]
+    check(done.directory)
+    (level,) = done.summary["levels"]
     assert level["concurrency"] == 3
     assert level["window_s"] == pytest.approx(
         3, abs=0.6

@@ -1,0 +1,189 @@
+"""A run's figures once more, from requests.parquet and run.json alone, without harness.metrics.
+
+Plain loops over rows and events, so that the two agree only if both are right.
+"""
+
+import json
+import statistics
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+
+def spread(values, quantiles, *, top=True):
+    """Statistics from the standard library where it has them."""
+    values = [v for v in values if v is not None]
+    figures = {
+        "mean": statistics.fmean(values) if values else None,
+        "median": statistics.median(values) if values else None,
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        **{f"p{q}": float(np.percentile(values, q)) if values else None for q in quantiles},
+        "n": len(values),
+    }
+    return figures | ({"max": max(values, default=None)} if top else {})
+
+
+def total(values):
+    """Sum of what is known, None if nothing is."""
+    known = [v for v in values if v is not None]
+    return sum(known) if known else None
+
+
+def events(row):
+    """(ns, share of the output tokens) of every content event."""
+    if not row["streamed"]:
+        return [] if row["last_content_ns"] is None else [(row["last_content_ns"], row["output_tokens"])]
+    if row["first_content_ns"] is None:
+        return []
+    times = [row["first_content_ns"]]
+    for gap in row["chunk_gaps_us"]:
+        times.append(times[-1] + round(gap * 1000))
+    share = None if row["output_tokens"] is None else row["output_tokens"] / len(times)
+    return [(time, share) for time in times]
+
+
+def recompute_level(rows_, level, windows):
+    """One entry of `levels`, from the rows."""
+    windows = [w for w in windows if w["level"] == level]
+    seconds = [(w["end_ns"] - w["start_ns"]) / 1e9 for w in windows]
+    measured = [r for r in rows_ if r["phase"] == "measure" and r["level"] == level]
+    ok = [r for r in measured if r["outcome"] == "ok"]
+
+    def inside(time):
+        return any(w["start_ns"] <= time < w["end_ns"] for w in windows)
+
+    def arrived(window):
+        return sum(
+            share or 0
+            for r in rows_
+            for time, share in events(r)
+            if window["start_ns"] <= time < window["end_ns"]
+        )
+
+    prompts = sum(r["prompt_tokens"] or 0 for r in rows_ if events(r) and inside(events(r)[0][0]))
+    output = [arrived(w) for w in windows]
+    spans = [
+        (max(r["end_ns"] for r in ok if r["repeat"] == n) - min(r["sent_ns"] for r in ok if r["repeat"] == n))
+        / 1e9
+        for n in {r["repeat"] for r in ok}
+    ]
+    whole = [r for r in ok if r["streamed"]]
+    asked = [r for r in ok if r["requested_output_tokens"] is not None]
+    differences = Counter(np.sign(r["output_tokens"] - r["requested_output_tokens"]) for r in asked)
+    times = (
+        "ttft_ms",
+        "ttfa_ms",
+        "tpot_ms",
+        "e2e_ms",
+        "server_queue_ms",
+        "server_prefill_ms",
+        "server_decode_ms",
+    )
+    figures = (*times, "connect_ms", "prompt_tokens", "output_tokens")
+    high, low = (50, 90, 95, 99), (5, 10, 90)
+    return {
+        "concurrency": level,
+        "repeat_count": len({w["repeat"] for w in windows}),
+        "requests": len(measured),
+        "succeeded": len(ok),
+        "failed": sum(r["outcome"] == "failed" for r in measured),
+        "cancelled": sum(r["outcome"] == "cancelled" for r in measured),
+        "errors": dict(Counter(r["error_class"] for r in measured if r["outcome"] == "failed")),
+        "windows": len(windows),
+        "window_s": sum(seconds),
+        "window_s_shortest": min(seconds),
+        "system_output_tokens_per_s": sum(output) / sum(seconds),
+        "system_total_tokens_per_s": (sum(output) + prompts) / sum(seconds),
+        "system_output_tokens_per_s_repeats": [o / s for o, s in zip(output, seconds, strict=True)],
+        "requests_per_s": sum(r["outcome"] == "ok" and inside(r["end_ns"]) for r in rows_) / sum(seconds),
+        "wall_output_tokens_per_s": sum(r["output_tokens"] for r in ok) / sum(spans),
+        "request_output_tokens_per_s": spread([r["output_tokens_per_s"] for r in ok], low, top=False),
+        "request_total_tokens_per_s": spread([r["total_tokens_per_s"] for r in ok], low, top=False),
+        **{name: spread([r[name] for r in ok], high) for name in figures},
+        "chunk_gap_ms": spread([gap / 1e3 for r in ok for gap in r["chunk_gaps_us"]], high),
+        "send_delay_ms": spread([(r["sent_ns"] - r["scheduled_ns"]) / 1e6 for r in ok], high),
+        "ttft_scheduled_ms": spread([(r["first_content_ns"] - r["scheduled_ns"]) / 1e6 for r in whole], high),
+        "tokens_per_chunk": sum(r["output_tokens"] for r in whole) / sum(r["chunks"] for r in whole),
+        "output_length": {
+            "asked": len(asked),
+            "got_equal": differences[0],
+            "shorter": differences[-1],
+            "longer": differences[1],
+        },
+        "cached_tokens": total(r["cached_tokens"] for r in ok),
+        "reconnects": sum(r["reconnects"] for r in measured),
+        "token_sources": dict(Counter(r["token_source"] for r in ok if r["token_source"] is not None)),
+        "goodput": None,
+    }
+
+
+def recompute(run_dir: Path) -> dict:
+    """Totals and levels of a run from its two primary files."""
+    told = json.loads((run_dir / "run.json").read_text())
+    table = pq.read_table(run_dir / "requests.parquet").to_pylist()
+    outcomes = Counter(row["outcome"] for row in table)
+    planned = told["planned"] if told["planned"] is not None else len(table)
+    return {
+        "totals": {
+            "offered": planned,
+            "succeeded": outcomes["ok"],
+            "failed": outcomes["failed"],
+            "cancelled": outcomes["cancelled"],
+            "unsent": planned - len(table),
+            "prompt_tokens": total(row["prompt_tokens"] for row in table),
+            "output_tokens": total(row["output_tokens"] for row in table),
+        },
+        "levels": [
+            recompute_level(table, level, told["windows"])
+            for level in sorted({window["level"] for window in told["windows"]})
+        ],
+    }
+
+
+def same(left, right, path="summary"):
+    """Equal keys, kinds and nulls; numbers to eleven digits."""
+    if isinstance(left, dict):
+        assert sorted(left) == sorted(right), path
+        for name, value in left.items():
+            same(value, right[name], f"{path}.{name}")
+    elif isinstance(left, list):
+        assert len(left) == len(right), path
+        for index, (a, b) in enumerate(zip(left, right, strict=True)):
+            same(a, b, f"{path}[{index}]")
+    elif left is None or right is None or isinstance(left, str):
+        assert left == right, path
+    else:
+        assert left == pytest.approx(right, rel=1e-11), path
+
+
+def recompute_row(row):
+    """The figures of one request from its stamps and counts."""
+    sent, first, last = row["sent_ns"], row["first_content_ns"], row["last_content_ns"]
+    output, prompt, streamed = row["output_tokens"], row["prompt_tokens"], row["streamed"]
+    e2e = None if sent is None or last is None else (last - sent) / 1e6
+    decoded = None if output is None else output - (row["first_chunk_tokens"] or 1)
+    timed = streamed and first is not None and decoded is not None and decoded >= 1 and last > first
+    answered = row["first_answer_ns"]
+    return {
+        "ttft_ms": (first - sent) / 1e6 if streamed and first is not None else None,
+        "ttfa_ms": (answered - sent) / 1e6 if streamed and answered is not None else None,
+        "e2e_ms": e2e,
+        "tpot_ms": (last - first) / decoded / 1e6 if timed else None,
+        "output_tokens_per_s": decoded / ((last - first) / 1e9) if timed else None,
+        "total_tokens_per_s": None
+        if None in (e2e, prompt, output) or not e2e
+        else (prompt + output) / (e2e / 1e3),
+    }
+
+
+def check(run_dir):
+    """A run directory's summary and every row's figures are what its primary columns say."""
+    again = recompute(run_dir)
+    summary = json.loads((run_dir / "summary.json").read_text())
+    same({name: summary[name] for name in again}, again)
+    for row in pq.read_table(run_dir / "requests.parquet").to_pylist():
+        figures = recompute_row(row)
+        same({name: row[name] for name in figures}, figures, row["request_id"])
