@@ -88,15 +88,21 @@ class Session:
 
     def _start(self, **_: object) -> None:
         if self.run is None or self.run.is_over:  # the web UI, where options may change from run to run
-            try:
-                self.run = None
-                self.prepare(self.settings())
-            except ConfigError as error:
-                for line in str(error).splitlines():
-                    logging.getLogger(__name__).error("cannot start: %s", line)  # noqa: TRY400  # no traceback
-                gevent.spawn(self.runner.stop)
+            self.prepare_again()
         if self.run is not None:
             self.run.begin(self._tell_locust, lambda: gevent.spawn(self._end_load))
+        else:
+            gevent.spawn(self.runner.stop)
+
+    def prepare_again(self) -> Run | None:
+        """The next run of a process with a web UI; what is wrong goes to its log, since nobody is to be exited."""
+        self.run = None
+        try:
+            return self.prepare(self.settings())
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                logging.getLogger(__name__).error("cannot start: %s", line)  # noqa: TRY400  # no traceback
+            return None
 
     def _spawned(self, user_count: int, **_: object) -> None:
         if user_count and self.run is not None:
@@ -199,8 +205,10 @@ class LevelsShape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """(users, users started per second) of the level to hold now; None when all have been."""
         run = self._session.run
-        if run is None or run.is_over:  # the web UI starts a run: it is prepared when the first users start
-            run = self._session.prepare(self._session.settings())
+        if run is None or run.is_over:  # the web UI starts a run
+            run = self._session.prepare_again()
+        if run is None:
+            return None
         if self._begun is run:
             run.segment_done.wait()
             segment = None if run.plan.is_stopped else run.next_segment()

@@ -59,6 +59,7 @@ class Run:
         self._health = Health()
         self._finishing = RLock()
         self._said: set[ErrorClass] = set()
+        self._disk_said = False
         self._on_record: Callable[[RequestRecord], None] = lambda _: None
         self._abort: Callable[[], object] = lambda: None
         self.engine = Engine(settings.target, settings.timeouts)
@@ -112,6 +113,9 @@ class Run:
         """One record: journal first, then whoever wants to know."""
         self.directory.journal.append("record", pack(record, ANCHOR_NS))
         self.progress.add(record)
+        if self.directory.journal.problem and not self._disk_said:
+            self._disk_said = True
+            say(f"{self.directory.journal.problem}; the run goes on")
         if record.error_class is not None and record.error_class not in self._said:
             self._said.add(record.error_class)
             say(f"first request failed with {record.error_class}: {record.error_message}")
