@@ -21,13 +21,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         run: Callable[[argparse.Namespace], int] = args.run
-        return run(args)
+        code = run(args)
+        sys.stdout.flush()  # here, where a full disk can still be said
+        return code  # noqa: TRY300
     except ConfigError as error:
         print(f"tokenswarm {args.command}: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, a `head` perhaps, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        print(
+            f"tokenswarm {args.command}: error: {error.strerror}: {error.filename or 'the output'}",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         return 130
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness import http1, sse
-from harness.backends.base import Backend, Delta, body_error
+from harness.backends.base import Backend, Delta, body_error, printable
 from harness.errors import ErrorClass, MalformedChunk, class_of_status
 
 BREATH = 256
@@ -43,7 +43,12 @@ class Answer:
     @property
     def text(self) -> str:
         """Reasoning and answer in the order they came."""
-        return "".join(self.pieces)
+        whole = "".join(self.pieces)
+        try:
+            whole.encode()
+        except UnicodeEncodeError:  # halves of a character in two events; together they are one
+            whole = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole
 
     def fail(self, error_class: ErrorClass, message: str) -> None:
         """Keep the first failure: what follows from it explains nothing."""
@@ -90,12 +95,15 @@ def decode(backend: Backend, received: http1.Received, breathe: Callable[[], Non
     answer.status = head.status
     answer.response_id = next((head.headers[name] for name in _ID_HEADERS if name in head.headers), None)
     body = http1.body(received, head)
+    content_type = head.headers.get("content-type", "")
     if head.status != 200:
-        answer.fail(class_of_status(head.status), body_error(body.data))
-    elif "json" in head.headers.get("content-type", "") and "stream" not in head.headers["content-type"]:
+        answer.fail(class_of_status(head.status), _status_text(head, body.data))
+    elif "json" in content_type and "stream" not in content_type:
         _read_whole(backend, body, answer, complete=received.framer.end is not None)
     else:
         _read_stream(backend, body, answer, breathe, complete=received.framer.end is not None)
+        if not answer.times and "event-stream" not in content_type:
+            _explain(answer, content_type, body.data)
     return answer
 
 
@@ -137,3 +145,17 @@ def _read_stream(
         # [DONE] is a convention some servers leave out; a finish reason in a body that ended as HTTP says
         # it should is an end mark too.
         answer.fail(ErrorClass.TRUNCATED, "the stream ended without its end mark")
+
+
+def _explain(answer: Answer, content_type: str, data: bytes) -> None:
+    """A body that is no stream at all, a login page perhaps, is not just one without an end."""
+    if answer.error_class is ErrorClass.TRUNCATED and data:
+        answer.error_message = printable(f"a body of type {content_type!r} and no stream: {body_error(data)}")
+
+
+def _status_text(head: http1.Head, data: bytes) -> str:
+    """What a response other than 200 says, and where it points to."""
+    said = body_error(data)
+    if where := head.headers.get("location"):
+        said = f"{said} (to {where})"
+    return printable(said) or f"HTTP status {head.status}"

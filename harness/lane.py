@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness import distributions, sizers, workload
+from harness.api_key import read_secret
 from harness.backends import find
 from harness.backends.base import Ask, Backend
 from harness.client import Client
 from harness.clock import now_ns
 from harness.distributions import Distribution
 from harness.engine import Engine
-from harness.options import Settings, read_secret
+from harness.errors import ConfigError
+from harness.options import Settings
 from harness.probe import Facts, probe
 from harness.record import RequestRecord
 from harness.sizers import Sizer
@@ -92,6 +94,11 @@ def open_lane(
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
     secret = read_secret(user_class.backend)
     facts = _facts(backend, settings, secret, say)
+    if facts.context and prompts.mean + outputs.mean > facts.context:
+        raise ConfigError(
+            f"--prompt-tokens {prompts.describe()} and --output-tokens {outputs.describe()} do not fit: "
+            f"the server takes {facts.context} tokens a request, prompt and answer together"
+        )
     for note in facts.notes:
         say(f"{settings.target}: {note}")
     sizer, why = sizers.choose(

@@ -1,11 +1,9 @@
 """The options we add to Locust's, and the settings they make: checked all at once, before any load.
 
-Every option can be set by an environment variable `TOKENSWARM_<NAME>`. Secrets are not options: an API
-key comes from `TOKENSWARM_API_KEY`, from the file `TOKENSWARM_API_KEY_FILE` names, or, for OpenAI-style
-backends, from `OPENAI_API_KEY`.
+Every option can be set by an environment variable `TOKENSWARM_<NAME>`. Secrets are not options
+(`harness.api_key`).
 """
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
@@ -91,6 +89,12 @@ OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
     ("idle-timeout", "60", False, "Seconds without a byte in mid-stream"),
     ("total-timeout", "900", False, "Seconds for a whole request"),
     ("preflight", "yes", False, "Ask the server for its models and limits before load: yes or no"),
+)
+_OTHER_VARIABLES = (
+    "TOKENSWARM_API_KEY",
+    "TOKENSWARM_API_KEY_FILE",
+    "TOKENSWARM_CACHE",
+    "TOKENSWARM_REQUIRE_REAL",
 )
 _DEFAULTS: Mapping[str, str] = {name.replace("-", "_"): default for name, default, _, _ in OPTIONS}
 
@@ -182,38 +186,12 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         spawn_rate=options.spawn_rate,
         run_time_s=options.run_time,
     )
-    problems = reader.problems + (_clashes(options) if text("levels") else _homeless(settings))
+    problems = (
+        reader.problems + (_clashes(options) if text("levels") else _homeless(settings)) + _starved(settings)
+    )
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
-
-
-def read_secret(backend: str, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The API key for a backend, or None.
-
-    Raises:
-        ConfigError: the key's file cannot be read or is empty, or the key cannot stand in a header.
-    """
-    key, source = environ.get("TOKENSWARM_API_KEY", "").strip(), "TOKENSWARM_API_KEY"
-    if not key and (path := environ.get("TOKENSWARM_API_KEY_FILE")):
-        source = f"TOKENSWARM_API_KEY_FILE {path!r}"
-        try:
-            key = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "not text"
-            raise ConfigError(
-                f"{source} cannot be read ({why.lower()}): give the path of a file that holds only the key"
-            ) from None
-        if not key:  # going on without one, or with another one, is not what was asked
-            raise ConfigError(f"{source} is empty: put the key into the file, or unset the variable")
-    if not key and backend == "openai":
-        key, source = environ.get("OPENAI_API_KEY", "").strip(), "OPENAI_API_KEY"
-    if not all(33 <= ord(character) < 127 for character in key):
-        raise ConfigError(
-            f"{source} holds more than a key (spaces, line breaks or letters that no header may carry): "
-            "put only the key there"
-        )
-    return key or None
 
 
 _AUTO: Mapping[str, bool | None] = {"auto": None, "yes": True, "no": False}
@@ -253,6 +231,22 @@ def _levels(value: str) -> tuple[int, ...]:
             )
         levels.append(int(number))
     return tuple(levels)
+
+
+def _starved(settings: Settings) -> list[str]:
+    """Levels that could never be reached."""
+    asked, highest = settings.requests_per_level, max(settings.levels, default=0)
+    if asked is None or asked >= highest:
+        return []
+    return [
+        f"--requests-per-level {asked} cannot keep {highest} users busy: give at least {highest}, better 5 times it"
+    ]
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like ours and are not: a typing error would otherwise go unnoticed."""
+    known = {variable(name) for name, *_ in OPTIONS} | set(_OTHER_VARIABLES)
+    return sorted(name for name in environ if name.startswith("TOKENSWARM_") and name not in known)
 
 
 def _clashes(options: Namespace) -> list[str]:

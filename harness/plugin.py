@@ -1,227 +1,31 @@
-"""The glue between Locust's events and a `Run`: options in, users counted, the end owned, results out.
+"""How tokenswarm plugs into Locust: importing this module adds its options and prepares its runs.
 
 In a headless run everything is checked and prepared in Locust's `init` event, so that a mistake ends the
 process with one line and exit code 2 before any load. In the web UI a run is prepared when it is started,
 since its options may have been changed in the form.
-
-Ctrl-C (or SIGTERM) stops load, waits for what is in flight up to --stop-timeout, and writes the results; a
-second one gives up what is in flight; a third ends the process.
 """
 
-import logging
 import os
 import signal
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
+from typing import NoReturn
 from weakref import WeakKeyDictionary
 
-import gevent
-from locust import LoadTestShape, events
+from locust import events
 from locust.env import Environment
+from locust.exception import StopUser
 from locust.runners import MasterRunner, Runner, WorkerRunner
 from locust.web import WebUI
 
 from harness import options
 from harness.errors import ConfigError
-from harness.options import Settings
-from harness.record import Outcome, RequestRecord
 from harness.run import Run, say
+from harness.session import LevelsShape, Session, parsed_options
 
 # Locust's default of 0 would kill every stream that is in flight when load stops.
 DRAIN_S = 30.0
-
-
-class RequestFailed(Exception):
-    """What Locust's statistics list a failed request under: its error class, so that the list stays short."""
-
-
-class Session:
-    """One Locust process: its environment, and the run that is prepared, under way or just over."""
-
-    def __init__(self, environment: Environment, runner: Runner, web_ui: WebUI | None) -> None:
-        self.environment = environment
-        self.runner = runner
-        self.web_ui = web_ui
-        self.run: Run | None = None
-        self._interrupts = 0
-
-    def settings(self) -> Settings:
-        """The settings that the options, as they are now, make."""
-        hosts = [user_class.host for user_class in self.environment.user_classes if user_class.host]
-        parsed = _parsed(self.environment)
-        if isinstance(self.environment.shape_class, LevelsShape):
-            # The web UI's form fills these in, asked or not; on the command line they were refused beside --levels.
-            parsed.num_users = parsed.spawn_rate = parsed.run_time = None
-        return options.read(parsed, hosts[0] if hosts else None)
-
-    def prepare(self, settings: Settings) -> Run:
-        """Check and build everything a run needs.
-
-        Raises:
-            ConfigError: it cannot be run.
-        """
-        from harness.users import LLMUser  # noqa: PLC0415  # it imports this module
-
-        classes = [
-            user_class for user_class in self.environment.user_classes if issubclass(user_class, LLMUser)
-        ]
-        if not classes:
-            raise ConfigError(
-                "the locustfile has no LLMUser: derive your user class from harness.users.LLMUser"
-            )
-        self.run = Run(settings, classes)
-        return self.run
-
-    def listen(self) -> None:
-        """Follow Locust's events from here on."""
-        on = self.environment.events
-        on.test_start.add_listener(self._start)
-        on.spawning_complete.add_listener(self._spawned)
-        on.test_stopping.add_listener(self._stopping)
-        on.test_stop.add_listener(self._stopped)
-        on.quitting.add_listener(self._quitting)
-        on.quit.add_listener(self._last_words)
-        gevent.signal_handler(signal.SIGINT, self._interrupt)
-        if self.environment.shape_class is not None and self.web_ui is None:
-            # Locust answers SIGTERM by itself (`quitting`), but in a headless sweep only when that is over.
-            gevent.signal_handler(signal.SIGTERM, self._interrupt)
-
-    def _start(self, **_: object) -> None:
-        if self.run is None or self.run.is_over:  # the web UI, where options may change from run to run
-            self.prepare_again()
-        if self.run is not None:
-            self.run.begin(self._tell_locust, lambda: gevent.spawn(self._end_load))
-        else:
-            gevent.spawn(self.runner.stop)
-
-    def prepare_again(self) -> Run | None:
-        """The next run of a process with a web UI; what is wrong goes to its log, since nobody is to be exited."""
-        self.run = None
-        try:
-            return self.prepare(self.settings())
-        except ConfigError as error:
-            for line in str(error).splitlines():
-                logging.getLogger(__name__).error("cannot start: %s", line)  # noqa: TRY400  # no traceback
-            return None
-
-    def _spawned(self, user_count: int, **_: object) -> None:
-        if user_count and self.run is not None:
-            self.run.users_ready(user_count)
-
-    def _stopping(self, **_: object) -> None:
-        if self.run is not None:
-            self.run.stop()
-
-    def _stopped(self, **_: object) -> None:
-        if self.run is not None:
-            self.run.finish()
-            if self.web_ui is not None:
-                self._print_results()
-
-    def _quitting(self, **_: object) -> None:
-        """SIGTERM and a closed web UI come here with load still running."""
-        if self.run is None:
-            return
-        if not self.run.is_over:
-            self.run.interrupted = True
-            self.runner.stop()
-            self.run.finish()
-        if self.run.exit_code is not None:
-            self.environment.process_exit_code = self.run.exit_code
-
-    def _last_words(self, **_: object) -> None:
-        """Locust has printed its statistics; now ours, so that they are what is left on the screen."""
-        if self.web_ui is None:
-            self._print_results()
-
-    def _print_results(self) -> None:
-        run = self.run
-        if run is None:
-            return
-        if run.summary is not None:
-            print(run.tables(), flush=True)
-        if run.hopeless:
-            say(f"error: stopped, since no request could succeed: {run.hopeless}")
-
-    def _tell_locust(self, record: RequestRecord) -> None:
-        """One event a request, in ms, as Locust's statistics want it."""
-        failure = None
-        if record.outcome is Outcome.FAILED:
-            failure = RequestFailed(str(record.error_class))
-        elif record.outcome is Outcome.CANCELLED:
-            failure = RequestFailed("given up in flight")
-        begin = record.scheduled_ns if record.sent_ns is None else record.sent_ns
-        elapsed_ms = (record.end_ns - begin) / 1e6
-        self.environment.events.request.fire(
-            request_type="POST",
-            name=record.name,
-            response_time=elapsed_ms if failure or record.e2e_ms is None else record.e2e_ms,
-            response_length=len((record.text or "").encode("utf-8", "replace")),
-            exception=failure,
-            context={"record": record},
-        )
-
-    def _interrupt(self) -> None:
-        """Ctrl-C or SIGTERM, the first, the second and the third time."""
-        self._interrupts += 1
-        if self._interrupts == 1 and self.run is not None and not self.run.is_over:
-            self.run.interrupted = True
-            flying, limit = self.run.plan.in_flight, self.environment.stop_timeout
-            say(
-                f"stopping: {flying} requests in flight get {limit:g} s to finish; Ctrl-C again gives them up"
-            )
-            gevent.spawn(self._end_load)
-        elif self._interrupts <= 2:
-            self.runner.user_greenlets.kill(block=False)
-            gevent.spawn(self._end_load)
-        else:
-            say(
-                "killed; what was measured stays in the run directory's journal: `tokenswarm report` reads it"
-            )
-            os._exit(130)
-
-    def _end_load(self) -> None:
-        """End the run the way Locust ends it by itself, so that there is one end and not several."""
-        if self.run is not None:
-            self.run.stop()
-        if self.web_ui is not None:
-            self.runner.stop()
-            if self._interrupts:
-                self.web_ui.stop()
-        elif self.environment.shape_class is None:
-            self.runner.quit()
-        # With a shape, `Run.stop` has ended its wait: its next tick is its last, and Locust quits.
-
-
-class LevelsShape(LoadTestShape):
-    """Holds each level until its requests are done; Locust asks `tick` again when it has returned."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._session = session
-        self._begun: Run | None = None
-        self.runner = session.runner
-
-    def tick(self) -> tuple[int, float] | None:
-        """(users, users started per second) of the level to hold now; None when all have been."""
-        run = self._session.run
-        if run is None or run.is_over:  # the web UI starts a run
-            run = self._session.prepare_again()
-        if run is None:
-            return None
-        if self._begun is run:
-            run.segment_done.wait()
-            segment = None if run.plan.is_stopped else run.next_segment()
-        else:
-            self._begun, segment = run, run.plan.segment
-        if segment is None:
-            return None
-        if (
-            self._session.runner.user_count == segment.level
-        ):  # Locust will start nobody, and so will not say when
-            run.users_ready(segment.level)
-        return segment.level, float(min(segment.level, 100))
-
+_ONE_PROCESS = "distributed runs (--master, --worker, --processes) are not supported yet: run one process"
 
 _SESSIONS: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
 
@@ -230,32 +34,35 @@ def current(environment: Environment) -> Run:
     """The run that is prepared or under way.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: Locust did not start this process's users.
+        StopUser: a run was to be started and could not; what is wrong has been said.
     """
     session = _SESSIONS.get(environment)
-    if session is None or session.run is None:
+    if session is None:
         raise RuntimeError("no run has been prepared: LLMUser needs Locust to start it")
+    if session.run is None:
+        raise StopUser
     return session.run
-
-
-def _parsed(environment: Environment) -> Namespace:
-    return environment.parsed_options or Namespace()
 
 
 def _add_options(parser: ArgumentParser, **_: object) -> None:
     options.add_options(parser)
+    if "--worker" in sys.argv:  # Locust would wait for a master before it lets us say so
+        _refuse(ConfigError(_ONE_PROCESS))
 
 
 def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: object) -> None:
     """Everything that can be wrong is found here, before load."""
+    # Under gevent a KeyboardInterrupt of the preparations ends up in places that print tracebacks.
+    signal.signal(signal.SIGINT, lambda *_: _leave())
     session = _SESSIONS[environment] = Session(environment, runner, web_ui)
-    if isinstance(runner, WorkerRunner) and _parsed(environment).processes:
+    if isinstance(runner, WorkerRunner) and parsed_options(environment).processes:
         sys.exit(2)  # forked off a master that has said why
     try:
         if isinstance(runner, (MasterRunner, WorkerRunner)):
-            raise ConfigError(  # noqa: TRY301
-                "distributed runs (--master, --worker, --processes) are not supported yet: run one process"
-            )
+            raise ConfigError(_ONE_PROCESS)  # noqa: TRY301
+        for name in options.unknown_variables(os.environ):
+            say(f"{name} is set but is no variable of tokenswarm (`tokenswarm options` lists them)")
         settings = session.settings()
         if settings.levels:
             environment.shape_class = LevelsShape(session)
@@ -263,16 +70,25 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
             environment.stop_timeout = DRAIN_S
         if web_ui is None:
             session.prepare(settings)
-            parsed = _parsed(environment)
+            session.warn(settings)
+            parsed = parsed_options(environment)
             parsed.only_summary = not parsed.print_stats  # our progress line replaces Locust's table
     except ConfigError as error:
-        for line in str(error).splitlines():
-            say(f"error: {line}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        say("interrupted before load")
-        sys.exit(130)
+        _refuse(error)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     session.listen()
+
+
+def _refuse(error: ConfigError) -> NoReturn:
+    for line in str(error).splitlines():
+        say(f"error: {line}")
+    sys.exit(2)
+
+
+def _leave() -> NoReturn:
+    say("interrupted before load; nothing was written")
+    os._exit(130)
 
 
 events.init_command_line_parser.add_listener(_add_options)

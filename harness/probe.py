@@ -91,6 +91,8 @@ def _learn(
         props = _get(asked, target, "/props", notes)
         slots = count(props.get("total_slots"))
         context = count(mapping(props.get("default_generation_settings")).get("n_ctx"))
+    if context is None:  # vLLM's word for it
+        context = next((count(m.get("max_model_len")) for m in models if m.get("id") == chosen), None)
     if chosen is None and not is_llama:
         why = f" ({notes[0]})" if notes else ""
         raise ConfigError(

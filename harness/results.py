@@ -26,7 +26,7 @@ from harness.errors import ConfigError
 from harness.journal import Journal
 from harness.record import TokenSource
 
-__all__ = ["RunDirectory", "load_run", "load_summary", "rebuild"]
+__all__ = ["RunDirectory", "check_place", "load_run", "load_summary", "rebuild"]
 
 SCHEMA: Final = 1
 CRASHED: Final = "the run ended without finishing; these results are what its journal holds"
@@ -43,7 +43,9 @@ class RunDirectory:
     journal: Journal
 
     @classmethod
-    def create(cls, results_dir: Path, run_id: str, settings: Mapping[str, Any]) -> "RunDirectory":
+    def create(
+        cls, results_dir: Path, run_id: str, settings: Mapping[str, Any], planned: int | None = None
+    ) -> "RunDirectory":
         """Make `results_dir/run_id` with its run.json and an open journal.
 
         Raises:
@@ -69,6 +71,7 @@ class RunDirectory:
             "started_at": _utc_now(),
             "finished_at": None,
             "complete": False,
+            "planned": planned,
             "settings": _without_secrets(dict(settings)),
             "versions": _versions(),
             "host": {"name": platform.node(), "machine": platform.machine(), "cpus": os.cpu_count()},
@@ -115,6 +118,21 @@ class RunDirectory:
         from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
 
         return outputs.from_journals(self.path, run, self.journal.kept, count_tokens, counted_by)
+
+
+def check_place(results_dir: Path) -> None:
+    """See, without making anything, that a run directory could be made there.
+
+    Raises:
+        ConfigError: the place is not a directory or not writable.
+    """
+    existing = next(place for place in (results_dir, *results_dir.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"--results-dir {results_dir}: not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"--results-dir {results_dir}: cannot write there (permission denied); choose another"
+        )
 
 
 def rebuild(

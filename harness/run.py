@@ -14,6 +14,7 @@ import gc
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -26,16 +27,14 @@ from harness.clock import ANCHOR_NS, now_ns, unix_ns
 from harness.engine import Engine
 from harness.errors import ConfigError, ErrorClass
 from harness.health import Health
+from harness.hope import Hope
 from harness.journal import pack
 from harness.lane import Lane, UserClass, open_lane
 from harness.options import Settings
 from harness.plan import Plan, Segment, Slot
 from harness.progress import Progress
 from harness.record import Outcome, RequestRecord, TokenSource
-from harness.results import RunDirectory
-
-# Nothing will get better by sending more of these.
-_HOPELESS = (ErrorClass.AUTH, ErrorClass.NOT_FOUND, ErrorClass.DNS, ErrorClass.CONNECT, ErrorClass.TLS)
+from harness.results import RunDirectory, check_place
 
 
 class Run:
@@ -47,12 +46,13 @@ class Run:
         Raises:
             ConfigError: anything that makes it impossible, one line each. Nothing has been written.
         """
+        check_place(settings.results_dir)
         self.settings = settings
         self.plan = _plan(settings)
         self.changed = Event()
         self.segment_done = Event()
         self.interrupted = False
-        self.hopeless: str | None = None
+        self.hope = Hope()
         self.summary: dict[str, Any] | None = None
         self.problem: str | None = None
         self.progress = Progress(self.plan)
@@ -60,6 +60,8 @@ class Run:
         self._finishing = RLock()
         self._said: set[ErrorClass] = set()
         self._disk_said = False
+        self._windows_kept = 0
+        self._findings: list[tuple[str, str]] = []
         self._on_record: Callable[[RequestRecord], None] = lambda _: None
         self._abort: Callable[[], object] = lambda: None
         self.engine = Engine(settings.target, settings.timeouts)
@@ -75,7 +77,9 @@ class Run:
                     requests=self.plan.planned if len(user_classes) == 1 else None,
                     say=say,
                 )
-            self.directory = RunDirectory.create(settings.results_dir, self._run_id(), self._stored())
+            self.directory = RunDirectory.create(
+                settings.results_dir, self._run_id(), self._stored(), planned=self.plan.planned
+            )
         except BaseException:
             self.engine.close()
             raise
@@ -96,6 +100,7 @@ class Run:
     def finished(self, segment: Segment, slot: Slot) -> None:
         """A request that had leave is over."""
         self.plan.finished(segment, slot, now_ns())
+        self._journal_windows()
         if segment.is_done:
             self.segment_done.set()
 
@@ -119,10 +124,13 @@ class Run:
         if record.error_class is not None and record.error_class not in self._said:
             self._said.add(record.error_class)
             say(f"first request failed with {record.error_class}: {record.error_message}")
-        if record.error_class in _HOPELESS and not self.progress.outcomes[Outcome.OK] and not self.hopeless:
-            self.hopeless = f"{record.error_class}: {record.error_message}"
+        if self.hope.see(record):
             self._abort()
         self._on_record(record)
+
+    def note(self, status: str, reason: str) -> None:
+        """Something for the verdict that only Locust knows; `status` is suspect or invalid."""
+        self._findings.append((status, reason))
 
     def stop(self) -> None:
         """No further request. What is in flight goes on."""
@@ -141,6 +149,7 @@ class Run:
             self.progress.stop()
             self.engine.close()
             gc.unfreeze()
+            self._journal_windows()
             self._write()
 
     @property
@@ -151,7 +160,7 @@ class Run:
     @property
     def exit_code(self) -> int | None:
         """Our exit code, or None to leave it to Locust's own rule."""
-        if self.hopeless:
+        if self.hope.nothing_worked:
             return 2
         if self.problem or (self.summary is not None and not self.summary["complete"]):
             return 5
@@ -167,17 +176,14 @@ class Run:
         ours = tables.render(self.summary, self._stored(), run_dir=self.directory.path)
         return f"\n{theirs}\n{ours}"
 
+    def _journal_windows(self) -> None:
+        """Each window as soon as it has closed: a killed run keeps the rates of the levels it had finished."""
+        closed = self.plan.windows(ANCHOR_NS)
+        for window in closed[self._windows_kept :]:
+            self.directory.journal.append("window", asdict(window))
+        self._windows_kept = len(closed)
+
     def _write(self) -> None:
-        for window in self.plan.windows(ANCHOR_NS):
-            self.directory.journal.append(
-                "window",
-                {
-                    "level": window.level,
-                    "repeat": window.repeat,
-                    "start_ns": window.start_ns,
-                    "end_ns": window.end_ns,
-                },
-            )
         try:
             try:
                 self.summary = self._finish(self._counter())
@@ -194,7 +200,7 @@ class Run:
         return self.directory.finish(
             planned=self.plan.planned,
             incomplete=self._incomplete(),
-            findings=[*self._health.findings(), *self._inexact()],
+            findings=[*self._health.findings(), *self._inexact(), *self._findings],
             client=self._health.stored(),
             count_tokens=count_tokens,
         )
@@ -206,11 +212,13 @@ class Run:
 
     def _incomplete(self) -> list[str]:
         reasons = []
-        if self.hopeless:
-            reasons.append(f"stopped early, no request could succeed ({self.hopeless})")
+        if self.hope.lost:
+            reasons.append(f"stopped early, {self.hope.lost}")
         if self.interrupted:
             reasons.append("interrupted")
         sent = sum(self.progress.outcomes.values())
+        if not sent:
+            reasons.append("no request was sent")
         if self.plan.planned is not None and sent < self.plan.planned:
             reasons.append(
                 f"{self.plan.planned - sent} of {self.plan.planned} planned requests were not sent"

@@ -70,6 +70,12 @@ def parse(text: str | None) -> Target:
             f"--host {text!r} has letters in its path that a request cannot carry: "
             f"write {quote(parts.path, safe='/%')}"
         )
+    for route in ("/chat/completions", "/completions", "/completion"):
+        if parts.path.rstrip("/").endswith(route):
+            base = text.rstrip("/").removesuffix(route)
+            raise ConfigError(
+                f"--host {text!r} is a route; give the base URL: {base} (--api-mode chooses the route)"
+            )
     tls = parts.scheme == "https"
     return Target(tls, host, port or (443 if tls else 80), parts.path.rstrip("/"))
 

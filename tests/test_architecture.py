@@ -20,8 +20,8 @@ MODULE_LINES, FUNCTION_LINES, LOCUSTFILE_LINES = 300, 50, 60
 
 # Who touches the world outside: one package, and every module of ours that imports it. Nobody else may.
 IMPORTERS: Final[Mapping[str, set[str]]] = {
-    "locust": {"plugin", "users"},
-    "gevent": {"engine", "exchange", "health", "plugin", "poller", "progress", "run", "users"},
+    "locust": {"plugin", "session", "users"},
+    "gevent": {"engine", "exchange", "health", "poller", "progress", "run", "session", "users"},
     "socket": {"engine", "servers.process", "simulator.cli", "simulator.server"},
     "ssl": {"control", "engine", "probe", "tls"},
     "select": {"simulator.engine"},
@@ -164,7 +164,9 @@ def test_the_command_line_starts_light(module: str) -> None:
 def test_only_users_and_plugin_bring_locust() -> None:
     """Everything else may be used from a script, whose process stays as it is: Locust patches any that imports it."""
     others = [
-        f"harness.{name}" for name in TREES if name not in {"", "users", "plugin"} and "__main__" not in name
+        f"harness.{name}"
+        for name in TREES
+        if name not in {"", "users", "plugin", "session"} and "__main__" not in name
     ]
     code = (
         f"import sys, importlib\nfor name in {others!r}: importlib.import_module(name)\n"

@@ -350,3 +350,29 @@ def test_no_bytes_make_it_raise(noise: bytes) -> None:
             except ProtocolError:
                 continue
             decode(backend, received)
+
+
+def test_characters_torn_between_tokens_are_mended_or_replaced() -> None:
+    """Byte-level models send half characters: the request is fine, and halves that meet become one."""
+    halves = b'data: {"choices":[{"delta":{"content":"\\ud83d"}}]}\n\ndata: {"choices":[{"delta":{"content":"\\ude42"}}]}\n\n'
+    answer = decode(CHAT, receive(http(halves + b"data: [DONE]\n\n")))
+    assert (answer.text, len(answer.times), answer.error_class) == ("\U0001f642", 2, None)
+    torn = b'data: {"choices":[{"delta":{"content":"a\xc3"}}]}\n\ndata: [DONE]\n\n'
+    answer = decode(CHAT, receive(http(torn)))
+    assert (answer.text, answer.error_class) == ("a\ufffd", None)
+
+
+def test_failures_say_what_came_instead() -> None:
+    """A redirect says where to, a page says that it is one, an empty body its status."""
+    body = http(b"", status="302 Found").replace(b"Content-Type", b"Location: http://x/login\r\nContent-Type")
+    assert decode(CHAT, receive(body)).error_message == " (to http://x/login)".strip()
+    page = decode(CHAT, receive(http(b"<html>Log in</html>", content_type="text/html")))
+    assert page.error_message == "a body of type 'text/html' and no stream: <html>Log in</html>"
+    assert decode(CHAT, receive(http(b"", status="500 no"))).error_message == "HTTP status 500"
+
+
+def test_a_servers_words_cannot_steer_a_terminal() -> None:
+    """Escape sequences in error texts are shown, not obeyed."""
+    body = b'{"error":{"message":"\\u001b[31mred\\u0007\\n\\nend"}}'
+    answer = decode(CHAT, receive(http(body, status="400 no", content_type="application/json")))
+    assert answer.error_message == "?[31mred? end"

@@ -117,7 +117,7 @@ def test_a_timed_run_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
     assert level["request_output_tokens_per_s"]["median"] == pytest.approx(50, rel=0.1)
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("load", [("--levels", "2,4", "--requests-per-level", "50"), ("-u", "2", "-r", "2")])
 def test_interrupted_once_it_drains_and_writes(
     tmp_path: Path, stop: signal.Signals, load: tuple[str, ...]
@@ -189,34 +189,27 @@ def test_interrupted_twice_it_gives_up_what_is_in_flight(tmp_path: Path) -> None
 
 
 def test_a_killed_process_leaves_a_journal_that_reports(tmp_path: Path, server: Server) -> None:
-    """After kill -9 `tokenswarm report` makes the results of what was measured, and says what is missing."""
+    """After kill -9 `tokenswarm report` has all of the finished level, its rate too, and says what is missing."""
     results = tmp_path / "r"
     process = start(
-        "openai.py",
-        results,
-        "--headless",
-        "--host",
-        server.url,
-        *SMALL,
-        "--levels",
-        "2",
-        "--requests-per-level",
-        "5000",
-    )
-    _wait_for_records(results, 20)
+        "openai.py", results, "--headless", "--host", server.url, *SMALL, "--levels", "2,1", "--requests-per-level", "60"
+    )  # fmt: skip
+    _wait_for_records(results, 75)
     process.kill()
     process.communicate()
     (directory,) = results.iterdir()
-    reported = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "report", directory],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "harness.cli", "report", directory]
+    reported = subprocess.run(command, capture_output=True, text=True, check=False)
     assert reported.returncode == 5, reported.stderr
     summary = json.loads((directory / "summary.json").read_bytes())
     assert not summary["complete"]
-    assert summary["totals"]["succeeded"] >= 20
+    totals = summary["totals"]
+    assert totals["offered"] == 120
+    assert totals["succeeded"] + totals["unsent"] == 120
+    assert totals["succeeded"] >= 75
+    finished = next(level for level in summary["levels"] if level["concurrency"] == 2)
+    assert finished["requests"] == 60
+    assert finished["system_output_tokens_per_s"] > 0
     assert "INCOMPLETE" in reported.stdout
 
 
@@ -255,6 +248,17 @@ BAD = [
     (["--levels", "4,4"], ["--levels '4,4': 4 stands there twice; to repeat levels use --repeats"]),
     (["--levels", "2", "-t", "5s"], ["-t and --levels exclude each other: --levels sets the users, --requests-per-level the end; drop -t"]),
     (["--model", "nobody"], ["--model 'nobody' is not served here; the server lists 'simulated' (--preflight no sends it all the same)"]),
+    (
+        ["--levels", "2,8", "--requests-per-level", "3"],
+        ["--requests-per-level 3 cannot keep 8 users busy: give at least 8, better 5 times it"],
+    ),
+    (
+        ["--output-tokens", "20000"],
+        [
+            ("--prompt-tokens 550 and --output-tokens 20000 do not fit: the server takes 8192 tokens a request, "
+            "prompt and answer together")
+        ],
+    ),
     (["--prompt-tokens", "normal:5"], None),
     (["--tokenizer", "/etc"], None),
     (["--results-dir", "/proc/nowhere"], None),
@@ -404,12 +408,59 @@ def test_two_runs_from_the_web_ui(tmp_path: Path, server: Server) -> None:
     assert out.count("system tok/s") == 2
 
 
-def test_distributed_flags_are_refused_clearly(tmp_path: Path, server: Server) -> None:
-    """A master is not silently a wrong measurement."""
-    done = run("openai.py", tmp_path / "r", "--host", server.url, "--master", "--expect-workers", "1")
+@pytest.mark.parametrize("flag", ["--master", "--worker", "--processes=2"])
+def test_distributed_flags_are_refused_clearly(tmp_path: Path, server: Server, flag: str) -> None:
+    """A master is not silently a wrong measurement, and a worker does not wait for one."""
+    done = run("openai.py", tmp_path / "r", "--host", server.url, flag)
     assert done.code == 2
     assert len(done.errors) == 1
-    assert "--master" in done.errors[0]
+    assert "distributed" in done.errors[0]
+
+
+def test_a_body_that_is_never_accepted_stops_the_run(tmp_path: Path, server: Server) -> None:
+    """Ten 400s and no success: the rest is not sent, the server's words are said, exit 2."""
+    done = run(
+        "openai.py", tmp_path / "r", "--host", server.url, *SMALL, "--levels", "2", "--requests-per-level", "500",
+        "--extra-body", '{"messages": []}',
+    )  # fmt: skip
+    assert done.code == 2, done.err
+    assert len(done.errors) == 1
+    assert "http_client" in done.errors[0]
+    assert 10 <= done.summary["totals"]["failed"] <= 14
+
+
+def test_a_bad_value_in_the_web_form_starts_nothing(tmp_path: Path, server: Server) -> None:
+    """It is said in the log and on the page, no user throws a traceback, and the next start works."""
+    port = free_port()
+    process = start(
+        "openai.py",
+        tmp_path / "r",
+        "--host",
+        server.url,
+        *SMALL,
+        "--web-host",
+        "127.0.0.1",
+        "--web-port",
+        str(port),
+    )
+    url = f"http://127.0.0.1:{port}"
+    form = {"user_count": 2, "spawn_rate": 2}
+    try:
+        _until(lambda: _answers(url))
+        requests.post(f"{url}/swarm", data=form | {"prompt_tokens": "abc"}, timeout=10).raise_for_status()
+        _until(lambda: bool(requests.get(f"{url}/exceptions", timeout=10).json()["exceptions"]))
+        (told,) = requests.get(f"{url}/exceptions", timeout=10).json()["exceptions"]
+        assert "--prompt-tokens" in told["msg"]
+        time.sleep(1)
+        assert not (tmp_path / "r").exists()
+        requests.post(f"{url}/swarm", data=form | {"prompt_tokens": "40"}, timeout=10).raise_for_status()
+        _wait_for_records(tmp_path / "r", 5)
+        requests.post(f"{url}/stop", timeout=30).raise_for_status()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    assert err.count("cannot start") == 1
 
 
 def _answers(url: str) -> bool:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import options
+from harness.api_key import read_secret
 from harness.distributions import Constant, Normal
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
@@ -24,6 +25,7 @@ import json, os, sys
 from locust import events
 from locust.argument_parser import get_parser, ui_extra_args_dict
 from harness import options
+from harness.api_key import read_secret
 from harness.errors import ConfigError
 
 events.init_command_line_parser.add_listener(lambda parser, **_: options.add_options(parser))
@@ -396,8 +398,8 @@ def test_a_host_with_a_password_never_gets_into_the_settings(plain: Mapping[str,
 @pytest.mark.parametrize("backend", ["openai", "llamacpp"])
 def test_no_key(backend: str) -> None:
     """None where nothing is set, or only blanks."""
-    assert options.read_secret(backend, {}) is None
-    assert options.read_secret(backend, {"TOKENSWARM_API_KEY": "  ", "TOKENSWARM_API_KEY_FILE": ""}) is None
+    assert read_secret(backend, {}) is None
+    assert read_secret(backend, {"TOKENSWARM_API_KEY": "  ", "TOKENSWARM_API_KEY_FILE": ""}) is None
 
 
 def test_key_sources_in_their_order(tmp_path: Path) -> None:
@@ -405,20 +407,20 @@ def test_key_sources_in_their_order(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("sk-file\n", encoding="utf-8")
     environ = {"OPENAI_API_KEY": "sk-openai"}
-    assert options.read_secret("openai", environ) == "sk-openai"
-    assert options.read_secret("llamacpp", environ) is None
+    assert read_secret("openai", environ) == "sk-openai"
+    assert read_secret("llamacpp", environ) is None
     environ["TOKENSWARM_API_KEY_FILE"] = str(file)
-    assert options.read_secret("openai", environ) == "sk-file"
-    assert options.read_secret("llamacpp", environ) == "sk-file"
+    assert read_secret("openai", environ) == "sk-file"
+    assert read_secret("llamacpp", environ) == "sk-file"
     environ["TOKENSWARM_API_KEY"] = " sk-own "
-    assert options.read_secret("openai", environ) == "sk-own"
+    assert read_secret("openai", environ) == "sk-own"
 
 
 def test_a_key_file_may_end_as_editors_end_it(tmp_path: Path) -> None:
     """Line ends of every kind around the key are not part of it."""
     file = tmp_path / "key"
     file.write_bytes(b"\n sk-1\r\n\n")
-    assert options.read_secret("llamacpp", {"TOKENSWARM_API_KEY_FILE": str(file)}) == "sk-1"
+    assert read_secret("llamacpp", {"TOKENSWARM_API_KEY_FILE": str(file)}) == "sk-1"
 
 
 @pytest.mark.parametrize(
@@ -440,7 +442,7 @@ def test_a_bad_key_file_is_one_line(tmp_path: Path, content: bytes | None, probl
         file.write_bytes(content)
     environ = {"TOKENSWARM_API_KEY_FILE": str(file), "OPENAI_API_KEY": "sk-other"}
     with pytest.raises(ConfigError) as caught:
-        options.read_secret("openai", environ)
+        read_secret("openai", environ)
     assert str(caught.value) == f"TOKENSWARM_API_KEY_FILE {str(file)!r} {problem}"
 
 
@@ -449,7 +451,7 @@ def test_a_key_that_no_header_may_carry_is_refused(key: str) -> None:
     """A line break in a key would be a header of its own; the key is not repeated."""
     for name in ("TOKENSWARM_API_KEY", "OPENAI_API_KEY"):
         with pytest.raises(ConfigError) as caught:
-            options.read_secret("openai", {name: key})
+            read_secret("openai", {name: key})
         (line,) = str(caught.value).splitlines()
         assert line.startswith(f"{name} holds more than a key")
         assert "sk-" not in line

@@ -114,3 +114,11 @@ def test_a_prefix_that_ends_in_v1_is_taken_as_meant(prefix: str, route: str, pat
     target = Target(False, "h", 8080, prefix)
     assert target.path(route) == path
     assert target.url(route) == f"http://h:8080{path}"
+
+
+@pytest.mark.parametrize("route", ["/v1/chat/completions", "/v1/completions/", "/completion"])
+def test_a_route_is_no_base_url(route: str) -> None:
+    """What people paste from a curl command is recognised."""
+    with pytest.raises(ConfigError, match="is a route; give the base URL: http://h:1") as raised:
+        parse("http://h:1" + route)
+    assert "\n" not in str(raised.value)

@@ -5,6 +5,7 @@ bytes to send, and the data of one event into a `Delta`. The rest of the program
 field name. A response that was not streamed is one event: its whole body.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -91,10 +92,36 @@ def parse_object(data: bytes) -> Json:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise MalformedChunk(f"not JSON ({error}): {_head(data)}") from None
+        value = _forgiving(data)
+        if value is None:
+            raise MalformedChunk(f"not JSON ({error}): {_head(data)}") from None
     if not isinstance(value, dict):
         raise MalformedChunk(f"not a JSON object: {_head(data)}")
     return value
+
+
+def _forgiving(data: bytes) -> object:
+    """JSON whose text a server cut inside a character: a byte-level model's tokens need not be whole characters.
+
+    orjson refuses broken UTF-8 and lone surrogates. Timing and counts of such an event are as good as any.
+    """
+    try:
+        return json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def laid_over(body: Json, extra: Mapping[str, Any]) -> bytes:
+    """The body with the user's own fields over ours; a field they set to null is left out.
+
+    What we put in only to go with a field that they replaced goes with it.
+    """
+    laid = {key: value for key, value in {**body, **extra}.items() if not (key in extra and value is None)}
+    if not laid.get("stream") and "stream_options" not in extra:
+        laid.pop("stream_options", None)
+    if "max_tokens" in extra and "min_tokens" not in extra:
+        laid.pop("min_tokens", None)
+    return orjson.dumps(laid)
 
 
 def error_text(value: object) -> str:
@@ -108,9 +135,7 @@ def error_text(value: object) -> str:
         if inner is None:
             break
         value = inner
-    if isinstance(value, (dict, list)):
-        return _dumps(value)[:300]
-    return str(value)[:300]
+    return printable(_dumps(value) if isinstance(value, (dict, list)) else str(value))
 
 
 def body_error(data: bytes) -> str:
@@ -119,7 +144,13 @@ def body_error(data: bytes) -> str:
         text = error_text(orjson.loads(data))
     except orjson.JSONDecodeError:
         text = data[:300].decode("utf-8", "replace")
-    return " ".join(text.split())
+    return printable(text)
+
+
+def printable(said: str) -> str:
+    """A server's words in one line of up to 300 characters, with nothing in them that steers a terminal."""
+    line = " ".join(said[:2000].split())[:300]
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 def count(value: object) -> int | None:

@@ -7,8 +7,6 @@ counts only. `cache_prompt` is switched off: prefill is measured, not the slot's
 
 from dataclasses import dataclass
 
-import orjson
-
 from harness.backends.base import (
     Ask,
     Delta,
@@ -16,6 +14,7 @@ from harness.backends.base import (
     Json,
     count,
     error_text,
+    laid_over,
     mapping,
     number,
     parse_object,
@@ -42,7 +41,7 @@ class LlamaCppCompletion:
         }
         if ask.seed is not None:
             body["seed"] = ask.seed
-        return HttpRequest("POST", self.path, orjson.dumps(body | dict(ask.extra)))
+        return HttpRequest("POST", self.path, laid_over(body, ask.extra))
 
     def read(self, data: bytes) -> Delta:
         """One event; see the module's text for what ends a stream."""

@@ -14,8 +14,6 @@ What the systems that speak it do differently, and this file allows:
 from dataclasses import dataclass
 from typing import Literal
 
-import orjson
-
 from harness.backends.base import (
     Ask,
     Delta,
@@ -23,6 +21,7 @@ from harness.backends.base import (
     Json,
     count,
     error_text,
+    laid_over,
     mapping,
     number,
     parse_object,
@@ -57,7 +56,7 @@ class OpenAI:
         if ask.exact_length:
             # min_tokens is vLLM's and TabbyAPI's, ignore_eos also llama.cpp's and SGLang's.
             body |= {"ignore_eos": True, "min_tokens": ask.max_tokens}
-        return HttpRequest("POST", self.path, orjson.dumps(body | dict(ask.extra)))
+        return HttpRequest("POST", self.path, laid_over(body, ask.extra))
 
     def read(self, data: bytes) -> Delta:
         """One chunk, `[DONE]`, or a whole answer."""

@@ -71,7 +71,7 @@ def test_the_users_own_fields_win(backend: Backend) -> None:
         "temperature": 0.7,
         "max_tokens": 3,
         "stream_options": {"continuous_usage_stats": True},
-        "stop": None,
+        "top_p": 0.5,
     }
     _, _, plain = sent(backend, Ask("p", 7))
     _, _, body = sent(backend, Ask("p", 7, extra=extra))
@@ -289,3 +289,17 @@ def test_absurd_counts_and_depths_are_not_taken() -> None:
     for _ in range(5000):
         nested = {"error": nested}
     assert len(error_text(nested)) <= 300
+
+
+@pytest.mark.parametrize("backend", [CHAT, COMPLETIONS], ids=["chat", "completions"])
+def test_what_went_with_a_replaced_field_goes_with_it(backend: Backend) -> None:
+    """No stream, no stream_options; another max_tokens, no min_tokens; null takes a field out."""
+    _, _, body = sent(backend, Ask("p", 7, exact_length=True, extra={"stream": False}))
+    assert "stream_options" not in body
+    assert (body["stream"], body["min_tokens"]) == (False, 7)
+    _, _, body = sent(backend, Ask("p", 7, exact_length=True, extra={"max_tokens": 3}))
+    assert "min_tokens" not in body
+    assert (body["max_tokens"], body["ignore_eos"]) == (3, True)
+    _, _, body = sent(backend, Ask("p", 7, exact_length=True, extra={"ignore_eos": None, "min_tokens": 2}))
+    assert "ignore_eos" not in body
+    assert body["min_tokens"] == 2

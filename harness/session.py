@@ -1,0 +1,246 @@
+"""One Locust process: its events followed, its users counted, the end owned, the results printed.
+
+Ctrl-C (or SIGTERM, or a closed terminal) stops load, waits for what is in flight up to --stop-timeout, and
+writes the results; a second one gives up what is in flight; a third ends the process.
+"""
+
+import logging
+import os
+import signal
+from argparse import Namespace
+
+import gevent
+from locust import LoadTestShape
+from locust.env import Environment
+from locust.runners import Runner
+from locust.web import WebUI
+
+from harness import options
+from harness.errors import ConfigError
+from harness.options import Settings
+from harness.record import Outcome, RequestRecord
+from harness.run import Run, say
+
+
+class RequestFailed(Exception):
+    """What Locust's statistics list a failed request under: its error class, so that the list stays short."""
+
+
+class Session:
+    """One Locust process: its environment, and the run that is prepared, under way or just over."""
+
+    def __init__(self, environment: Environment, runner: Runner, web_ui: WebUI | None) -> None:
+        self.environment = environment
+        self.runner = runner
+        self.web_ui = web_ui
+        self.run: Run | None = None
+        self._interrupts = 0
+
+    def settings(self) -> Settings:
+        """The settings that the options, as they are now, make."""
+        hosts = [user_class.host for user_class in self.environment.user_classes if user_class.host]
+        parsed = parsed_options(self.environment)
+        if isinstance(self.environment.shape_class, LevelsShape):
+            # The web UI's form fills these in, asked or not; on the command line they were refused beside --levels.
+            parsed.num_users = parsed.spawn_rate = parsed.run_time = None
+        return options.read(parsed, hosts[0] if hosts else None)
+
+    def prepare(self, settings: Settings) -> Run:
+        """Check and build everything a run needs.
+
+        Raises:
+            ConfigError: it cannot be run.
+        """
+        from harness.users import LLMUser  # noqa: PLC0415  # it imports this module
+
+        classes = [
+            user_class for user_class in self.environment.user_classes if issubclass(user_class, LLMUser)
+        ]
+        if not classes:
+            raise ConfigError(
+                "the locustfile has no LLMUser: derive your user class from harness.users.LLMUser"
+            )
+        self.run = Run(settings, classes)
+        return self.run
+
+    def warn(self, settings: Settings) -> None:
+        """Say what is allowed but hardly meant."""
+        others = [user.__name__ for user in self.environment.user_classes if run_lacks(self.run, user)]
+        if others:
+            say(
+                f"{', '.join(others)} is no LLMUser: it is among the users of a level, but nothing it does is measured"
+            )
+        ramp_s = (settings.users or 1) / (settings.spawn_rate or 1)
+        if settings.run_time_s and ramp_s > settings.run_time_s:
+            say(
+                f"-t {settings.run_time_s} s is over before all users are up ({ramp_s:.0f} s at this -r): nothing is measured"
+            )
+
+    def listen(self) -> None:
+        """Follow Locust's events from here on."""
+        on = self.environment.events
+        on.test_start.add_listener(self._start)
+        on.spawning_complete.add_listener(self._spawned)
+        on.test_stopping.add_listener(self._stopping)
+        on.test_stop.add_listener(self._stopped)
+        on.quitting.add_listener(self._quitting)
+        on.quit.add_listener(self._last_words)
+        gevent.signal_handler(signal.SIGINT, self._interrupt)
+        gevent.signal_handler(signal.SIGHUP, self._interrupt)  # a closed terminal
+        if self.environment.shape_class is not None and self.web_ui is None:
+            # Locust answers SIGTERM by itself (`quitting`), but in a headless sweep only when that is over.
+            gevent.signal_handler(signal.SIGTERM, self._interrupt)
+
+    def _start(self, **_: object) -> None:
+        if self.run is None or self.run.is_over:  # the web UI, where options may change from run to run
+            self.prepare_again()
+        if self.run is not None:
+            self.run.begin(self._tell_locust, lambda: gevent.spawn(self._end_load))
+        else:
+            gevent.spawn(self.runner.stop)
+
+    def prepare_again(self) -> Run | None:
+        """The next run of a process with a web UI; what is wrong goes to its log, since nobody is to be exited."""
+        self.run = None
+        try:
+            return self.prepare(self.settings())
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                logging.getLogger(__name__).error("cannot start: %s", line)  # noqa: TRY400  # no traceback
+                self.runner.log_exception(
+                    "tokenswarm", f"cannot start: {line}", ""
+                )  # the page's Exceptions tab
+            return None
+
+    def _spawned(self, user_count: int, **_: object) -> None:
+        if user_count and self.run is not None:
+            self.run.users_ready(user_count)
+
+    def _stopping(self, **_: object) -> None:
+        if self.run is not None:
+            self.run.stop()
+
+    def _stopped(self, **_: object) -> None:
+        if self.run is not None and not self.run.is_over:
+            if raised := sum(row["count"] for row in self.runner.exceptions.values()):
+                self.run.note(
+                    "suspect", f"tasks raised {raised} exceptions: the load was not what the locustfile says"
+                )
+            self.run.finish()
+            if self.web_ui is not None:
+                self._print_results()
+
+    def _quitting(self, **_: object) -> None:
+        """SIGTERM and a closed web UI come here with load still running."""
+        if self.run is None:
+            return
+        if not self.run.is_over:
+            self.run.interrupted = True
+            self.runner.stop()
+            self.run.finish()
+        if self.run.exit_code is not None:
+            self.environment.process_exit_code = self.run.exit_code
+
+    def _last_words(self, **_: object) -> None:
+        """Locust has printed its statistics; now ours, so that they are what is left on the screen."""
+        if self.web_ui is None:
+            self._print_results()
+
+    def _print_results(self) -> None:
+        run = self.run
+        if run is None:
+            return
+        if run.summary is not None:
+            print(run.tables(), flush=True)
+        if run.hope.lost:
+            say(f"error: stopped early, {run.hope.lost}")
+
+    def _tell_locust(self, record: RequestRecord) -> None:
+        """One event a request, in ms, as Locust's statistics want it."""
+        failure = None
+        if record.outcome is Outcome.FAILED:
+            failure = RequestFailed(str(record.error_class))
+        elif record.outcome is Outcome.CANCELLED:
+            failure = RequestFailed("given up in flight")
+        begin = record.scheduled_ns if record.sent_ns is None else record.sent_ns
+        elapsed_ms = (record.end_ns - begin) / 1e6
+        self.environment.events.request.fire(
+            request_type="POST",
+            name=record.name,
+            response_time=elapsed_ms if failure or record.e2e_ms is None else record.e2e_ms,
+            response_length=len((record.text or "").encode("utf-8", "replace")),
+            exception=failure,
+            context={"record": record},
+        )
+
+    def _interrupt(self) -> None:
+        """Ctrl-C or SIGTERM, the first, the second and the third time."""
+        self._interrupts += 1
+        if self._interrupts == 1 and self.run is not None and not self.run.is_over:
+            # In the drain of a run that had come to its end there is nothing left to cut short.
+            self.run.interrupted = not self.run.plan.is_stopped
+            flying, limit = self.run.plan.in_flight, self.environment.stop_timeout
+            say(
+                f"stopping: {flying} requests in flight get {limit:g} s to finish; Ctrl-C again gives them up"
+            )
+            gevent.spawn(self._end_load)
+        elif self._interrupts <= 2:
+            self.runner.user_greenlets.kill(block=False)
+            gevent.spawn(self._end_load)
+        else:
+            say(
+                "killed; what was measured stays in the run directory's journal: `tokenswarm report` reads it"
+            )
+            os._exit(130)
+
+    def _end_load(self) -> None:
+        """End the run the way Locust ends it by itself, so that there is one end and not several."""
+        if self.run is not None:
+            self.run.stop()
+        if self.web_ui is not None:
+            self.runner.stop()
+            if self._interrupts:
+                self.web_ui.stop()
+        elif self.environment.shape_class is None:
+            self.runner.quit()
+        # With a shape, `Run.stop` has ended its wait: its next tick is its last, and Locust quits.
+
+
+class LevelsShape(LoadTestShape):
+    """Holds each level until its requests are done; Locust asks `tick` again when it has returned."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._session = session
+        self._begun: Run | None = None
+        self.runner = session.runner
+
+    def tick(self) -> tuple[int, float] | None:
+        """(users, users started per second) of the level to hold now; None when all have been."""
+        run = self._session.run
+        if run is None or run.is_over:  # the web UI starts a run
+            run = self._session.prepare_again()
+        if run is None:
+            return None
+        if self._begun is run:
+            run.segment_done.wait()
+            segment = None if run.plan.is_stopped else run.next_segment()
+        else:
+            self._begun, segment = run, run.plan.segment
+        if segment is None:
+            return None
+        if (
+            self._session.runner.user_count == segment.level
+        ):  # Locust will start nobody, and so will not say when
+            run.users_ready(segment.level)
+        return segment.level, float(min(segment.level, 100))
+
+
+def run_lacks(run: Run | None, user_class: type) -> bool:
+    """Is it a user class that the run knows nothing of?"""
+    return run is not None and user_class not in run.lanes
+
+
+def parsed_options(environment: Environment) -> Namespace:
+    """Locust's parsed options."""
+    return environment.parsed_options or Namespace()
