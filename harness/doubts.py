@@ -3,20 +3,31 @@
 A finding is (status, reason); the verdict is the worst status of all of them, with every reason. Reasons
 are one line each: what was seen, with its number, and what to do about it. Doubts about the client (its
 CPU, late sends, lost workers) come from elsewhere and are only ranked here.
+
+Lengths are judged here too. A size is *off* if it differs from the one asked for by more than a tenth and by
+more than one token: whether a start or end token counts is the server's business. An answer that came short
+and has a finish reason other than `length` ended by itself, as models do where nothing forces a length; that
+alone is no doubt, unless most answers did it and the user did not say that they may.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import numpy as np
 import pandas as pd
 
-from harness.windows import Streams
+from harness.windows import Streams, floats
 
-__all__ = ["Finding", "of_level", "of_table", "verdict"]
+__all__ = ["Finding", "answers_off", "lengths", "of_level", "of_table", "prompts_off", "verdict"]
 
 Finding = tuple[str, str]  # ("suspect" | "invalid", reason)
 
 _SEVERITY: Final = ("valid", "suspect", "invalid")
+
+OFF: Final = 0.10  # of the size asked for
+MANY_OFF: Final = 0.05  # of a level's requests
+SUSPECT_FAILED, INVALID_FAILED = 0.01, 0.20  # of a level's requests
+FEW: Final = 5  # successful requests of a level
 
 
 def verdict(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -46,17 +57,111 @@ def of_table(requests: pd.DataFrame, streams: Streams, planned: int | None) -> I
         yield "suspect", f"{reason}; their tokens are missing from every rate"
 
 
-def of_level(level: Mapping[str, Any]) -> Iterator[Finding]:
-    """Doubts about one level's entry of the summary."""
+def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterator[Finding]:
+    """Doubts about one level's entry of the summary.
+
+    `timed`: its end was a time and not a number of requests. `own_ends`: the user asked for answers that may
+    end by themselves.
+    """
     name = f"level {level['concurrency']}"
-    if not level["succeeded"]:
-        yield "invalid", f"{name}: none of its {level['requests']} measured requests succeeded"
+    yield from _of_outcomes(name, level)
+    yield from _of_window(name, level, timed=timed)
+    if level["zero_counted"]:
+        yield (
+            "suspect",
+            f"{name}: the server counted 0 tokens for {level['zero_counted']} answers that had text",
+        )
+    if level["empty"]:
+        yield "suspect", f"{name}: {level['empty']} of {level['succeeded']} answers held no token"
+    yield from _of_answers(name, level["output_length"], own_ends=own_ends)
+    yield from _of_prompts(name, level["prompt_length"])
+
+
+def _of_outcomes(name: str, level: Mapping[str, Any]) -> Iterator[Finding]:
+    requests, succeeded, failed = level["requests"], level["succeeded"], level["failed"]
+    if not succeeded:
+        yield "invalid", f"{name}: none of its {requests} measured requests succeeded"
+        return
+    share = failed / requests
+    if share > SUSPECT_FAILED:
+        status = "invalid" if share > INVALID_FAILED else "suspect"
+        said = f"{failed} of {requests} requests failed ({100 * share:.3g} %)"
+        yield status, f"{name}: {said}: latencies are of those that survived"
+    if succeeded < FEW:
+        plural = "" if succeeded == 1 else "s"
+        yield "suspect", f"{name}: only {succeeded} successful request{plural}, where {FEW} are few"
+
+
+def _of_window(name: str, level: Mapping[str, Any], *, timed: bool) -> Iterator[Finding]:
     if not level["windows"]:
         yield "suspect", f"{name}: no measuring window was recorded, so the system's rates are not measured"
     shortest, typical_ms = level["window_s_shortest"], level["e2e_ms"]["median"]
     if shortest is not None and typical_ms is not None and shortest * 1e3 < typical_ms:
         typical = f"the median request of {typical_ms / 1e3:.3g} s"
-        yield (
-            "suspect",
-            f"{name}: a window of {shortest:.3g} s is shorter than {typical}; raise --requests-per-level",
-        )
+        cure = "raise -t" if timed else "raise --requests-per-level"
+        yield "suspect", f"{name}: a window of {shortest:.3g} s is shorter than {typical}; {cure}"
+
+
+def _of_answers(name: str, length: Mapping[str, Any], *, own_ends: bool) -> Iterator[Finding]:
+    compared = length["compared"]
+    held = length["off"] - length["off_own_end"]  # nothing but the server's limit explains these
+    if held > MANY_OFF * compared or (length["off"] > compared / 2 and not own_ends):
+        yield "suspect", f"{name}: {answers_off(length)}; see --exact-output"
+
+
+def _of_prompts(name: str, length: Mapping[str, Any]) -> Iterator[Finding]:
+    if length["off"] > MANY_OFF * length["compared"]:
+        yield "suspect", f"{name}: {prompts_off(length)}; give the model's own --tokenizer"
+
+
+def answers_off(length: Mapping[str, Any]) -> str:
+    """`18 of 18 answers were shorter than asked (median 21 of 150 tokens), 18 of them ended by themselves`."""
+    shorter, longer, own = length["off_shorter"], length["off_longer"], length["off_own_end"]
+    said = f"{length['off']} of {length['compared']} answers were"
+    if shorter and longer:
+        said += f" of another length than asked, {shorter} shorter and {longer} longer"
+    else:
+        said += f" {'longer' if longer else 'shorter'} than asked"
+    said += f" (median {length['off_median']:.6g} of {length['off_median_asked']:.6g} tokens)"
+    return said + (f", {own} of them ended by themselves" if own else "")
+
+
+def prompts_off(length: Mapping[str, Any]) -> str:
+    """`18 of 18 prompts were counted 100 tokens by the server where 550 were asked`, medians."""
+    said = f"{length['off']} of {length['compared']} prompts were counted {length['off_median']:.6g} tokens"
+    return f"{said} by the server where {length['off_median_asked']:.6g} were asked"
+
+
+def lengths(
+    ok: pd.DataFrame, what: Literal["output_tokens", "prompt_tokens"]
+) -> dict[str, int | float | None]:
+    """Did these requests have the length that was asked for?
+
+    `asked` counts also those that nobody counted, `compared` only those both known; estimates are compared, but
+    never off. The medians are of those that are off, tokens.
+    """
+    asked, got = floats(ok[f"requested_{what}"]), floats(ok[what])
+    gap = got - asked
+    off = np.abs(gap) > np.maximum(1.0, OFF * asked)  # an unknown gap is nan, and so not off
+    off &= ((ok["token_source"] != "estimated") | (what == "prompt_tokens")).to_numpy(dtype=bool)
+    ended = (ok["finish_reason"].notna() & (ok["finish_reason"] != "length")).to_numpy(dtype=bool)
+
+    def count(these: Any) -> int:  # noqa: ANN401  an array of truths
+        return int(np.count_nonzero(these))
+
+    found = {
+        "asked": count(~np.isnan(asked)),
+        "compared": count(~np.isnan(gap)),
+        "got_equal": count(gap == 0),
+        "shorter": count(gap < 0),
+        "longer": count(gap > 0),
+        "off": count(off),
+        "off_shorter": count(off & (gap < 0)),
+        "off_longer": count(off & (gap > 0)),
+    }
+    if what == "output_tokens":
+        found["off_own_end"] = count(off & (gap < 0) & ended)
+    return found | {
+        "off_median": float(np.median(got[off])) if off.any() else None,
+        "off_median_asked": float(np.median(asked[off])) if off.any() else None,
+    }

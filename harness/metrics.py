@@ -15,6 +15,8 @@ interpolate linearly (numpy's default), std is the sample's (ddof 1).
 """
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -32,6 +34,9 @@ SCHEMA: Final = 1
 
 _TIME_QUANTILES: Final = (50, 90, 95, 99)
 _RATE_QUANTILES: Final = (5, 10, 90)
+_FAILURES: Final = 10  # kinds of them that are listed
+_MESSAGE: Final = 500  # characters of a text that are kept
+_NUMBERS: Final = re.compile(r"[0-9a-f-]*\d[0-9a-f-]*", re.IGNORECASE)  # and the ids that have some in them
 _RATES: Final = {
     "request_output_tokens_per_s": "output_tokens_per_s",
     "request_total_tokens_per_s": "total_tokens_per_s",
@@ -59,6 +64,7 @@ def summarise(
     incomplete: Sequence[str] = (),
     findings: Sequence[Finding] = (),
     client: Mapping[str, Any] | None = None,
+    own_ends: bool = False,
 ) -> dict[str, Any]:
     """The summary of one run.
 
@@ -70,6 +76,7 @@ def summarise(
         incomplete: why results are missing; empty if none are.
         findings: doubts from elsewhere; those seen in the table are added.
         client: what the load generator says of itself, passed through.
+        own_ends: the user asked for answers that may end by themselves (`--exact-output no`).
     """
     streams = Streams.of(requests)
     levels = sorted({w.level for w in windows} | set(_measured(requests)["level"].dropna().astype(int)))
@@ -78,7 +85,11 @@ def summarise(
         *findings,
         *(("invalid", f"incomplete: {reason}") for reason in incomplete),
         *doubts.of_table(requests, streams, planned),
-        *(finding for entry in entries for finding in doubts.of_level(entry)),
+        *(
+            finding
+            for entry in entries
+            for finding in doubts.of_level(entry, timed=planned is None, own_ends=own_ends)
+        ),
     ]
     return {
         "schema": SCHEMA,
@@ -88,6 +99,7 @@ def summarise(
         "incomplete": list(incomplete),
         "totals": _totals(requests, planned),
         "levels": entries,
+        "failures": _failures(requests),
         "client": dict(client or {}),
     }
 
@@ -106,11 +118,28 @@ def _totals(requests: pd.DataFrame, planned: int | None) -> dict[str, int | None
     }
 
 
+def _failures(requests: pd.DataFrame) -> list[dict[str, Any]]:
+    """The commonest failures of the run, any phase. Texts that differ only in their numbers are one, the first."""
+    failed = requests[requests["outcome"] == "failed"]
+    columns = (failed[name] for name in ("error_class", "http_status", "error_message"))
+    times: Counter[tuple[Any, ...]] = Counter()
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cells in zip(*columns, strict=True):
+        word, status, text = (None if pd.isna(cell) else cell for cell in cells)
+        message = None if text is None else text[:_MESSAGE]
+        key = (word, status, _NUMBERS.sub("0", message or ""))
+        times[key] += 1
+        code = None if status is None else int(status)
+        first.setdefault(key, {"error_class": word, "http_status": code, "message": message})
+    return [first[key] | {"count": count} for key, count in times.most_common(_FAILURES)]
+
+
 def _level(requests: pd.DataFrame, streams: Streams, level: int, windows: Sequence[Window]) -> dict[str, Any]:
     measured = _measured(requests)
     measured = measured[measured["level"] == level]
     ok = measured[measured["outcome"] == "ok"]
     failed = measured[measured["outcome"] == "failed"]
+    had_text = ok["chunks"] > 0
     seconds = [w.seconds for w in windows]
     return {
         "concurrency": level,
@@ -130,7 +159,10 @@ def _level(requests: pd.DataFrame, streams: Streams, level: int, windows: Sequen
         "chunk_gap_ms": _spread(_gaps_ms(ok), _TIME_QUANTILES, top=True),
         **_from_schedule(ok),
         "tokens_per_chunk": _tokens_per_chunk(ok),
-        "output_length": _output_length(ok),
+        "output_length": doubts.lengths(ok, "output_tokens"),
+        "prompt_length": doubts.lengths(ok, "prompt_tokens"),
+        "empty": len(ok) - int(had_text.sum()),
+        "zero_counted": int(((ok["output_tokens"] == 0) & (ok["token_source"] == "server") & had_text).sum()),
         "cached_tokens": _total(ok, "cached_tokens"),
         "reconnects": _total(measured, "reconnects"),
         "token_sources": _counts(ok["token_source"].dropna()),
@@ -193,17 +225,6 @@ def _tokens_per_chunk(ok: pd.DataFrame) -> float | None:
     tokens, chunks = floats(ok["output_tokens"]), floats(ok["chunks"])
     use = ok["streamed"].to_numpy(dtype=bool) & ~np.isnan(tokens) & (chunks > 0)
     return float(tokens[use].sum() / chunks[use].sum()) if use.any() else None
-
-
-def _output_length(ok: pd.DataFrame) -> dict[str, int]:
-    """Did responses have the length that was asked for? `asked` also counts those nobody counted."""
-    asked, got = floats(ok["requested_output_tokens"]), floats(ok["output_tokens"])
-    return {
-        "asked": int(np.count_nonzero(~np.isnan(asked))),
-        "got_equal": int(np.count_nonzero(got == asked)),
-        "shorter": int(np.count_nonzero(got < asked)),
-        "longer": int(np.count_nonzero(got > asked)),
-    }
 
 
 def _gaps_ms(ok: pd.DataFrame) -> Floats:

@@ -21,7 +21,7 @@ from harness.errors import ConfigError
 from harness.journal import Window
 from harness.record import RequestRecord, TokenSource
 
-__all__ = ["CountTokens", "count_missing", "from_journals", "from_table", "levels_csv"]
+__all__ = ["CountTokens", "asked_sizes", "count_missing", "from_journals", "from_table", "levels_csv"]
 
 CountTokens = Callable[[str], int]
 
@@ -32,7 +32,7 @@ CHARACTERS_A_TOKEN: Final = 4  # of English in current vocabularies; the estimat
 class _Told:
     """What the journals said besides records; filled while these are read."""
 
-    windows: list[Window] = field(default_factory=list)
+    windows: dict[tuple[int, int, int], Window] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     records: int = 0
     garbled: int = 0
@@ -85,6 +85,7 @@ def from_table(run_dir: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: the table is missing or damaged, or the disk refused.
     """
+    settings = run.get("settings", {})
     summary = metrics.summarise(
         rows.load(run_dir / "requests.parquet"),
         [Window(**window) for window in run.get("windows", ())],
@@ -93,11 +94,12 @@ def from_table(run_dir: Path, run: Mapping[str, Any]) -> dict[str, Any]:
         incomplete=run.get("incomplete", ()),
         findings=[(status, reason) for status, reason in run.get("findings", ())],
         client=run.get("client"),
+        own_ends=settings.get("exact_output") is False,
     )
     with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
         files.write(run_dir / "summary.json", files.as_json(summary))
-        files.write(run_dir / "levels.csv", levels_csv(summary))
-        files.write(run_dir / "report.html", report_html.render(summary, run.get("settings", {}), run))
+        files.write(run_dir / "levels.csv", levels_csv(summary, settings))
+        files.write(run_dir / "report.html", report_html.render(summary, settings, run))
     return summary
 
 
@@ -117,15 +119,35 @@ def count_missing(
     return replace(record, output_tokens=guess, token_source=TokenSource.ESTIMATED, text=None)
 
 
-def levels_csv(summary: Mapping[str, Any]) -> str:
-    """One row a level; nested figures as `ttft_ms_p50`, lists and counts in one cell, null as nothing."""
-    flat = [_flat(level) for level in summary["levels"]]
-    names = list(dict.fromkeys(name for row in flat for name in row)) or ["concurrency"]
+def levels_csv(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """One row a level; nested figures as `ttft_ms_p50`, lists and counts in one cell, null as nothing.
+
+    The first columns say of which run, so that the rows of several runs can stand in one table.
+    """
+    whose = {
+        "run_id": summary["run_id"],
+        "model": settings.get("model"),
+        "requested_prompt_tokens": asked_sizes(settings, "prompt_tokens"),
+        "requested_output_tokens": asked_sizes(settings, "output_tokens"),
+    }
+    flat = [whose | _flat(level) for level in summary["levels"]]
+    names = list(dict.fromkeys(name for row in flat for name in row)) or [*whose, "concurrency"]
     text = io.StringIO()
     table = csv.DictWriter(text, names, lineterminator="\n")
     table.writeheader()
     table.writerows(flat)
     return text.getvalue()
+
+
+def asked_sizes(settings: Mapping[str, Any], name: str) -> str | None:
+    """The sizes asked for, as written: `550`, or `Chatter=normal:60,20 Reader=30` where users differ."""
+    users = settings.get("users")
+    lanes = users if isinstance(users, Mapping) else {}
+    told = {user: lane.get(name) for user, lane in lanes.items() if isinstance(lane, Mapping)}
+    sizes = {size for size in told.values() if size} or {settings.get(name)} - {None}
+    if len(sizes) > 1:
+        return " ".join(f"{user}={size}" for user, size in told.items() if size)
+    return str(sizes.pop()) if sizes else None
 
 
 def _flat(level: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +176,8 @@ def _records(journals: list[Path], tail: bytes, told: _Told) -> Iterator[Request
                     told.last_ns = max(told.last_ns, record.end_ns)
                     yield record
                 elif kind == "window":
-                    told.windows.append(Window(**value))
+                    window = Window(**value)  # told twice, the last word counts
+                    told.windows[window.level, window.repeat, window.start_ns] = window
                 else:
                     told.events.append(value)
             except (TypeError, ValueError):  # JSON, but not what its kind says
@@ -171,6 +194,6 @@ def _with_told(run: Mapping[str, Any], told: _Told) -> dict[str, Any]:
         "finished_at": run.get("finished_at") or (last if told.last_ns else None),
         "complete": not incomplete,
         "incomplete": incomplete,
-        "windows": [asdict(window) for window in dict.fromkeys(told.windows)],
+        "windows": [asdict(window) for window in told.windows.values()],
         "events": told.events,
     }

@@ -2,26 +2,33 @@
 
 One file: no script, no font, no request to anywhere; light or dark as the reader's system is. It shows
 `summary.json` and `run.json` and computes nothing. Whatever came from outside (names, settings, reasons,
-errors) is escaped on its way in.
+errors) is cleaned and escaped on its way in.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from harness import report_settings
+from harness.grid import NULL, clean, number
 from harness.report_style import CSS
-from harness.svg import Series, chart
-from harness.tables import FEW, NULL, number
+from harness.svg import Series, bars, chart
+from harness.tables import FEW, lengths
 
 __all__ = ["render"]
 
-_X: Final = "concurrent requests (level)"
+_X: Final = "users (level)"
+_TTFT: Final = "Time to first token, ms"
+_TPOT: Final = "Time per output token after the first, ms"
+_NONE: Final = "not measured"
 
 _DEFINITIONS: Final = (
     ("Window", "per level and pass, from the end of warm-up to the end of arrivals; half open, the same for numerator and denominator"),
     ("System output tokens/s", "output tokens whose chunk arrived inside the window, of every request, finished or not, over the window's length"),
     ("System total tokens/s", "the same, and each request's prompt tokens, counted when its first content arrives"),
     ("Tokens/s per request", "(output tokens - tokens of the first chunk) / (last content - first content): the speed one user reads at"),
+    ("Tokens/request", "mean prompt and output tokens of the successful requests, as the server counted them"),
+    ("Users", "a level counts users: with think time, or users of other kinds beside, fewer requests than that are in flight"),
     ("TTFT", "first content event - request sent; content is answer or reasoning text, never an empty or role-only event"),
     ("TPOT", "(last content - first content) / (output tokens - tokens of the first chunk)"),
     ("Chunk gap", "time between two content events; a token gap only where tokens per chunk is 1"),
@@ -32,6 +39,7 @@ _DEFINITIONS: Final = (
 )  # fmt: skip
 
 _COLUMNS: Final[Sequence[tuple[str, Sequence[tuple[str, str, str, float]]]]] = (
+    ("tokens/request", (("prompt", "prompt_tokens", "mean", 1), ("output", "output_tokens", "mean", 1))),
     ("system tokens/s", (("output", "system_output_tokens_per_s", "", 1), ("total", "system_total_tokens_per_s", "", 1))),
     ("tokens/s per request", tuple((p, "request_output_tokens_per_s", p, 1) for p in ("p10", "median", "p90"))),
     ("TTFT ms", tuple((p, "ttft_ms", p, 1) for p in ("p50", "p95", "p99"))),
@@ -47,26 +55,24 @@ def render(
 ) -> str:
     """The page. `run` is run.json: when, where and with which versions."""
     run = run or {}
-    title = str(settings.get("run_name") or summary["run_id"])
+    levels = summary["levels"]
     body = [
-        *_head(title, summary, settings, run),
+        *_head(summary, settings, run),
         *_verdict(summary),
         *_tiles(summary),
-        *_charts(summary["levels"]),
-        "<section><h2>Levels</h2>",
-        *_level_table(summary["levels"]),
-        "</section>",
+        *_failures(summary["failures"]),
+        *(_charts(levels) if summary["totals"]["succeeded"] else ()),
+        *_level_table(summary),
         '<div class="columns">',
+        *(piece for heading, pairs in report_settings.about(settings) for piece in _pairs(heading, pairs)),
         *_pairs("Totals, all phases", _totals(summary)),
-        *_pairs("Failures while measuring", _errors(summary["levels"])),
-        *_pairs("Load generator", _flat(summary.get("client", {}))),
-        *_pairs("Settings", _flat(settings)),
-        *_pairs("Environment", _flat({name: run.get(name) for name in ("host", "versions")})),
+        *_pairs("Load generator", report_settings.client(summary.get("client", {}))),
+        *_pairs("Environment", report_settings.environment(run)),
         "</div>",
         *_pairs("Definitions", _DEFINITIONS),
         _FOOTER,
     ]
-    return _PAGE.format(title=escape(title), css=CSS, body="\n".join(body))
+    return _PAGE.format(title=_safe(_title(summary, settings)), css=CSS, body="\n".join(body))
 
 
 _FOOTER: Final = (
@@ -87,28 +93,45 @@ _PAGE: Final = """<!doctype html>
 """
 
 
-def _head(
-    title: str, summary: Mapping[str, Any], settings: Mapping[str, Any], run: Mapping[str, Any]
-) -> Iterator[str]:
-    status = escape(str(summary["verdict"]["status"]))
-    yield f'<header><div><h1>{escape(title)}</h1><p class="sub">'
-    when = [run.get("started_at"), run.get("finished_at")]
+def _safe(text: object) -> str:
+    """Text from outside: one line, printable, escaped."""
+    return escape(clean(text))
+
+
+def _title(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """The run's name, else what was tested, else the run id."""
+    what = [str(settings[name]) for name in ("backend", "model", "host") if settings.get(name)]
+    return str(settings.get("run_name") or " \N{MIDDLE DOT} ".join(what) or summary["run_id"])
+
+
+def _head(summary: Mapping[str, Any], settings: Mapping[str, Any], run: Mapping[str, Any]) -> Iterator[str]:
+    status, title = _safe(summary["verdict"]["status"]), _title(summary, settings)
+    told = ("backend", "model", "host") if settings.get("run_name") else ()
     said = [
-        *(str(settings[name]) for name in ("model", "host") if settings.get(name)),
-        " to ".join(str(time)[:19].replace("T", " ") for time in when if time)
-        + (" UTC" if any(when) else ""),
-        f"run {summary['run_id']}",
+        *(str(settings[name]) for name in told if settings.get(name)),
+        _when(run.get("started_at"), run.get("finished_at")),
+        *([] if title == summary["run_id"] else [f"run {summary['run_id']}"]),
     ]
-    yield " &middot; ".join(escape(part) for part in said if part)
+    yield f'<header><div><h1>{_safe(title)}</h1><p class="sub">'
+    yield " &middot; ".join(_safe(part) for part in said if part)
     yield f'</p></div><span class="pill {status}">{status}</span></header>'
+
+
+def _when(begun: object, ended: object) -> str:
+    """`2026-11-21 04:23:12 to 04:23:48 UTC`, the date said once."""
+    begin, end = (str(time or "")[:19].replace("T", " ") for time in (begun, ended))
+    if begin[:10] == end[:10]:
+        end = end[11:]
+    both = " to ".join(time for time in (begin, end) if time)
+    return both and f"{both} UTC"
 
 
 def _verdict(summary: Mapping[str, Any]) -> Iterator[str]:
     reasons = summary["verdict"]["reasons"]
     if reasons:
-        yield f'<section class="doubt {escape(str(summary["verdict"]["status"]))}">'
+        yield f'<section class="doubt {_safe(summary["verdict"]["status"])}">'
         yield f"<strong>{_warning(summary)}</strong><ul>"
-        yield from (f"<li>{escape(reason)}</li>" for reason in reasons)
+        yield from (f"<li>{_safe(reason)}</li>" for reason in reasons)
         yield "</ul></section>"
 
 
@@ -121,33 +144,51 @@ def _warning(summary: Mapping[str, Any]) -> str:
 
 
 def _tiles(summary: Mapping[str, Any]) -> Iterator[str]:
-    """The three figures people ask for first, each with the level it belongs to."""
-    levels, totals = summary["levels"], summary["totals"]
-    rated = [level for level in levels if level["system_output_tokens_per_s"] is not None]
-    peak = max(rated, key=lambda level: level["system_output_tokens_per_s"], default=None)
-    tiles = []
-    if peak is not None:
-        at = f"at {peak['concurrency']} concurrent"
-        tiles += [
-            (number(peak["system_output_tokens_per_s"]), "output tokens/s, whole system", f"highest, {at}"),
-            (
-                number(peak["request_output_tokens_per_s"]["median"]),
-                "tokens/s for each request",
-                f"median, {at}",
-            ),
-            (number(peak["ttft_ms"]["p95"]) + " ms", "time to first token", f"p95, {at}"),
-        ]
+    """The figures people ask for first, each with the level it belongs to; counts alone if nothing succeeded."""
+    totals = summary["totals"]
+    rated = [level for level in summary["levels"] if level["succeeded"]]
     bad = totals["offered"] - totals["succeeded"]
-    tiles.append(
-        (f"{totals['succeeded']:,}", "requests succeeded", f"of {totals['offered']:,}; {bad:,} did not")
-    )
+    tiles = [(f"{totals['succeeded']:,}", "requests succeeded", f"of {totals['offered']:,}; {bad:,} did not")]
+    if rated:
+        tiles = [*_rates(max(rated, key=lambda level: level["system_output_tokens_per_s"] or 0.0)), *tiles]
+    elif not totals["succeeded"]:
+        names = ("failed", "cancelled", "unsent")
+        tiles += [
+            (f"{totals[name]:,}", f"requests {name}", "in all phases") for name in names if totals[name]
+        ]
     yield '<div class="tiles">'
     for figure, what, where in tiles:
-        yield f"<div><b>{escape(figure)}</b><span>{escape(what)}</span><small>{escape(where)}</small></div>"
+        small = ' class="none"' if figure == _NONE else ""
+        yield f"<div><b{small}>{escape(figure)}</b><span>{escape(what)}</span><small>{escape(where)}</small></div>"
     yield "</div>"
 
 
+def _rates(peak: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The tiles of the level with the highest throughput."""
+    system = peak["system_output_tokens_per_s"]
+    each, ttft = peak["request_output_tokens_per_s"]["median"], peak["ttft_ms"]["p95"]
+    at = f"at {peak['concurrency']} {'user' if peak['concurrency'] == 1 else 'users'}"
+    return [
+        (
+            _NONE if system is None else number(system),
+            "output tokens/s, whole system",
+            at if system is None else f"highest, {at}",
+        ),
+        (_NONE if each is None else number(each), "tokens/s for each request", f"median, {at}"),
+        (_NONE if ttft is None else f"{number(ttft)} ms", "time to first token", f"p95, {at}"),
+    ]
+
+
 def _charts(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Lines over the levels; of a single level, bars of its figures."""
+    drawn = list(_bars(levels[0]) if len(levels) == 1 else _lines(levels))
+    if levels:
+        yield '<div class="charts">'
+        yield from (f"<section>{one}</section>" for one in drawn)
+        yield "</div>"
+
+
+def _lines(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     labels = [str(level["concurrency"]) for level in levels]
 
     def part(name: str, key: str) -> list[float | None]:
@@ -156,31 +197,47 @@ def _charts(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     system = [level["system_output_tokens_per_s"] for level in levels]
     rate = "request_output_tokens_per_s"
     each = Series("median", part(rate, "median"), "s2", part(rate, "p10"), part(rate, "p90"), label="above")
-    yield '<div class="charts"><section>'
     yield chart("Whole system: output tokens/s", _X, labels, [Series("system", system, label="above")])
+    yield chart(_TTFT, _X, labels, _percentiles(part, "ttft_ms", ("p50", "p95", "p99")))
     yield chart("Each request: output tokens/s, median and p10 to p90", _X, labels, [each])
-    yield "</section><section>"
-    for title, name, keys in (
-        ("Time to first token, ms", "ttft_ms", ("p50", "p95", "p99")),
-        ("Time per output token after the first, ms", "tpot_ms", ("p50", "p95")),
+    yield chart(_TPOT, _X, labels, _percentiles(part, "tpot_ms", ("p50", "p95")))
+
+
+def _percentiles(
+    part: Callable[[str, str], list[float | None]], name: str, keys: Sequence[str]
+) -> list[Series]:
+    return [
+        Series(key, part(name, key), f"t{i}", label="below" if i == 1 else None)
+        for i, key in enumerate(keys, 1)
+    ]
+
+
+def _bars(level: Mapping[str, Any]) -> Iterator[str]:
+    rate, times = "request_output_tokens_per_s", ("p50", "p90", "p95", "p99", "max")
+    for title, name, keys, style in (
+        ("Each request: output tokens/s", rate, ("p10", "median", "p90"), "s2"),
+        (_TTFT, "ttft_ms", times, "t2"),
+        ("End to end, ms", "e2e_ms", times, "s1"),
+        (_TPOT, "tpot_ms", times, "t2"),
     ):
-        lines = [
-            Series(key, part(name, key), f"t{i}", label="below" if i == 1 else None)
-            for i, key in enumerate(keys, 1)
-        ]
-        yield chart(title, _X, labels, lines)
-    yield "</section></div>"
+        few = 0 < level[name]["n"] < FEW
+        names = ["p99*" if few and key == "p99" else key for key in keys]
+        yield bars(title, names, [level[name][key] for key in keys], style)
 
 
-def _level_table(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield '<div class="wide"><table><thead><tr><th colspan="3"></th>'
+def _level_table(summary: Mapping[str, Any]) -> Iterator[str]:
+    levels = summary["levels"]
+    if not levels:
+        return
+    yield "<section><h2>Levels</h2>"
+    yield '<div class="wide"><table><thead><tr><th colspan="2"></th>'
     yield from (f'<th class="group" colspan="{len(columns)}">{heading}</th>' for heading, columns in _COLUMNS)
-    yield "</tr><tr><th>users</th><th>requests</th><th>failed</th>"
+    yield "</tr><tr><th>users</th><th>ok/all</th>"
     for _, columns in _COLUMNS:
         yield from (f"<th{_first(i)}>{column[0]}</th>" for i, column in enumerate(columns))
     yield "</tr></thead><tbody>"
     for level in levels:
-        yield f"<tr><th>{level['concurrency']}</th><td>{level['requests']}</td><td>{level['failed']}</td>"
+        yield f"<tr><th>{level['concurrency']}</th><td>{level['succeeded']}/{level['requests']}</td>"
         for _, columns in _COLUMNS:
             for i, (_, name, key, scale) in enumerate(columns):
                 star = "*" if key == "p99" and 0 < level[name]["n"] < FEW else ""
@@ -188,8 +245,24 @@ def _level_table(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 yield f"<td{_first(i)}>{number(value, scale=scale)}{star}</td>"
         yield "</tr>"
     yield "</tbody></table></div>"
+    notes = [f"Lengths, {said}." for said in lengths(summary)]
     if any(0 < level["ttft_ms"]["n"] < FEW for level in levels):
-        yield f'<p class="note">* p99 of fewer than {FEW} requests: close to the slowest one.</p>'
+        notes.append(f"* p99 of fewer than {FEW} requests: close to the slowest one.")
+    yield from (f'<p class="note">{_safe(note)}</p>' for note in notes)
+    yield "</section>"
+
+
+def _failures(failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not failures:
+        return
+    yield '<section><h2>Failures in all phases</h2><div class="wide"><table class="failures"><thead><tr>'
+    yield "<th>requests</th><th>class</th><th>HTTP</th><th>what the first of them said</th></tr></thead><tbody>"
+    for one in failures:
+        cells = (one["error_class"] or "unknown", one["http_status"] or NULL, one["message"] or NULL)
+        yield (
+            f"<tr><td>{one['count']:,}</td>" + "".join(f"<td>{_safe(cell)}</td>" for cell in cells) + "</tr>"
+        )
+    yield "</tbody></table></div></section>"
 
 
 def _first(index: int) -> str:
@@ -202,29 +275,8 @@ def _totals(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), NULL if totals[name] is None else f"{totals[name]:,}") for name in names]
 
 
-def _errors(levels: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    return [
-        (f"{word}, level {level['concurrency']}", f"{times:,}")
-        for level in levels
-        for word, times in level["errors"].items()
-    ]
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as dotted names; what was not set is left out."""
-    pairs: list[tuple[str, str]] = []
-    for name, item in value.items():
-        if isinstance(item, Mapping):
-            pairs += _flat(item, f"{prefix}{name}.")
-        elif isinstance(item, (list, tuple)):
-            pairs += [(f"{prefix}{name}", ", ".join(map(str, item)))] if item else []
-        elif item is not None:
-            pairs.append((f"{prefix}{name}", f"{item:.4g}" if isinstance(item, float) else str(item)))
-    return pairs
-
-
 def _pairs(heading: str, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
     if pairs:
         yield f"<section><h2>{escape(heading)}</h2><dl>"
-        yield from (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
+        yield from (f"<dt>{_safe(name)}</dt><dd>{_safe(value)}</dd>" for name, value in pairs)
         yield "</dl></section>"

@@ -24,16 +24,19 @@ section,.tiles>div{background:var(--card);border:1px solid var(--rule);border-ra
 .doubt ul{margin:6px 0 0;padding-left:20px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(210px,1fr));gap:16px}
 .tiles b{display:block;font-size:28px;line-height:1.15;font-variant-numeric:tabular-nums}
+.tiles b.none{font-size:20px;line-height:1.61;font-weight:600;color:var(--soft)}
 .tiles span{display:block}.tiles small{color:var(--soft)}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(460px,100%),1fr));gap:0 16px}
-svg{display:block;width:100%;height:auto;margin-bottom:14px}svg:last-child{margin-bottom:0}
+svg{display:block;width:100%;height:auto}
 svg text{fill:var(--soft);font-size:12px}
 svg .title{fill:var(--ink);font-size:14px;font-weight:600}
 svg .tick.y{text-anchor:end}svg .tick.x,svg .axis,svg .none{text-anchor:middle}
-svg .value{fill:var(--ink);text-anchor:middle;font-weight:600;paint-order:stroke;stroke:var(--card);stroke-width:3px}
+svg .value{text-anchor:middle;font-weight:600;paint-order:stroke;stroke:var(--card)!important;stroke-width:3px}
 svg .grid{stroke:var(--rule)}
 svg .line,svg .bar{fill:none;stroke-width:2.2;stroke-linejoin:round}svg .band{opacity:.18;stroke:none}
 svg .bar{stroke-width:9;opacity:.25}
+svg rect{stroke:none}svg rect.s1{fill:var(--s1)}svg rect.s2{fill:var(--s2)}svg rect.t2{fill:var(--t2)}
+svg .at-bar{fill:var(--ink);font-weight:600}
 svg .s1{stroke:var(--s1)}svg .s2{stroke:var(--s2)}svg .t1{stroke:var(--t1)}svg .t2{stroke:var(--t2)}svg .t3{stroke:var(--t3)}
 svg .dot.s1{fill:var(--s1)}svg .dot.s2,svg .band.s2{fill:var(--s2)}svg .dot.t1{fill:var(--t1)}
 svg .dot.t2{fill:var(--t2)}svg .dot.t3{fill:var(--t3)}
@@ -44,6 +47,9 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font
 th,td{padding:6px 8px;text-align:right;border-bottom:1px solid var(--rule)}
 thead th{color:var(--soft);font-weight:600}th.group{text-align:center;border-left:1px solid var(--rule)}
 th.first,td.first{border-left:1px solid var(--rule)}tbody tr:last-child>*{border-bottom:0}
+.failures :is(th,td){text-align:left;white-space:normal;vertical-align:top;overflow-wrap:anywhere}
+.failures :is(th,td):first-child{text-align:right;width:1%;white-space:nowrap}
+.failures :is(th,td):is(:nth-child(2),:nth-child(3)){width:1%;white-space:nowrap}
 .note{margin:8px 0 0;color:var(--soft);font-size:13px}
 .columns{columns:2 420px;column-gap:16px;margin-bottom:16px}.columns section{break-inside:avoid}
 dl{display:grid;grid-template-columns:minmax(130px,max-content) 1fr;gap:4px 18px;margin:0}

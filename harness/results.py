@@ -10,6 +10,7 @@ computed again from these two alone. This module may be imported under load: pan
 needs it is imported when a run ends.
 """
 
+import errno
 import os
 import platform
 import re
@@ -48,6 +49,8 @@ class RunDirectory:
     ) -> "RunDirectory":
         """Make `results_dir/run_id` with its run.json and an open journal.
 
+        `planned`, the requests meant to be sent in all phases, is noted now for the case of a crash.
+
         Raises:
             ConfigError: the place is not writable, not a directory, or taken.
         """
@@ -62,9 +65,7 @@ class RunDirectory:
                 raise ConfigError(f"{path}: already exists; choose another --run-name") from error
             raise ConfigError(f"--results-dir {results_dir}: not a directory") from error
         except OSError as error:
-            raise ConfigError(
-                f"--results-dir {results_dir}: cannot write there ({error.strerror}); choose another"
-            ) from error
+            raise _unwritable(results_dir, error.strerror) from error
         run = {
             "schema": SCHEMA,
             "run_id": run_id,
@@ -124,15 +125,32 @@ def check_place(results_dir: Path) -> None:
     """See, without making anything, that a run directory could be made there.
 
     Raises:
-        ConfigError: the place is not a directory or not writable.
+        ConfigError: the place is not a directory or not writable, in the words of `RunDirectory.create`.
     """
-    existing = next(place for place in (results_dir, *results_dir.absolute().parents) if place.exists())
-    if not existing.is_dir():
-        raise ConfigError(f"--results-dir {results_dir}: not a directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"--results-dir {results_dir}: cannot write there (permission denied); choose another"
-        )
+    place = results_dir.absolute()
+    try:
+        while not _is_there(place):
+            place = place.parent
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise _unwritable(results_dir, error.strerror) from error
+    if not place.is_dir():
+        if place == results_dir.absolute() or not place.exists():  # it, or a link to nowhere
+            raise ConfigError(f"--results-dir {results_dir}: not a directory")
+        raise _unwritable(results_dir, os.strerror(errno.ENOTDIR))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise _unwritable(results_dir, os.strerror(errno.EACCES))
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _unwritable(results_dir: Path, reason: str | None) -> ConfigError:
+    return ConfigError(f"--results-dir {results_dir}: cannot write there ({reason}); choose another")
 
 
 def rebuild(
@@ -151,6 +169,10 @@ def rebuild(
 
     run = load_run(run_dir)
     journals = sorted(run_dir.glob("journal*.jsonl"))
+    if not journals and not (run_dir / "requests.parquet").is_file():
+        raise ConfigError(
+            f"{run_dir}: requests.parquet is missing, and there is no journal to make it from; restore the file"
+        )
     if journals and "windows" not in run:  # `windows` is written once the table is known to be whole
         run["incomplete"] = [*run.get("incomplete", ()), CRASHED]
         return outputs.from_journals(run_dir, run, b"", count_tokens, counted_by)

@@ -1,25 +1,32 @@
-"""A line chart over load levels as inline SVG: no script, no font, no request, readable in light and dark.
+"""Charts as inline SVG: no script, no font, no request, readable in light and dark.
 
-Pure text from numbers. The levels are ordinal: evenly spaced and named, for 1, 2, 4, 8 is how people sweep.
-The value axis starts at 0, so that heights compare. A value of None breaks the line; it is never drawn as 0.
-Colours are CSS classes (`s1`, `s2`, `s3`) of the page around it; the exact values are in `<title>` tooltips.
+`chart` draws lines over load levels. These are ordinal: evenly spaced and named, for 1, 2, 4, 8 is how people
+sweep. `bars` draws the figures of one level, where a line would be a dot. Both start at 0, so that lengths
+compare. A value of None breaks the line or has no bar; it is never drawn as 0.
+
+Pure text from numbers. Colours are CSS classes (`s1`, `t1`, ...) of the page around it. A label is left out
+rather than written over another one; the exact values are in `<title>` tooltips.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Final, Literal
 
-__all__ = ["Series", "chart", "ticks"]
+from harness.svg_labels import CHARACTER, Box, Point, apart, place
+
+__all__ = ["Series", "bars", "chart", "ticks"]
 
 Values = Sequence[float | None]
 
 WIDTH: Final = 560
 HEIGHT: Final = 250
-LEFT, RIGHT, TOP, BOTTOM = 58, 36, 34, 40
+LEFT, RIGHT, TOP, BOTTOM = 58, 36, 38, 40
+FRAME: Final = Box(LEFT, 20, WIDTH, HEIGHT - BOTTOM + 6)  # between the title and the ticks
 CLEAR: Final = 30
-LABEL_STEP: Final = 14  # px between two series names at the right edge
+ROW: Final = 30  # px, of a bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ def chart(title: str, x_title: str, labels: Sequence[str], series: Sequence[Seri
         *_axes(labels, x_title, marks),
         *(piece for s in series for piece in _band(s, marks[-1])),
         *(piece for s in reversed(series) for piece in _line(s, labels, marks[-1])),
-        *_names(series, marks[-1]),
+        *_texts(series, marks[-1]),
     ]
     if not known:
         parts.append(f'<text class="none" x="{WIDTH / 2:g}" y="{HEIGHT / 2:g}">not measured</text>')
@@ -53,7 +60,7 @@ def chart(title: str, x_title: str, labels: Sequence[str], series: Sequence[Seri
 
 def ticks(top: float) -> list[float]:
     """Four to six round values from 0 to at least `top`, steps of 1, 2, 2.5 or 5 times a power of ten."""
-    if not top > 0:
+    if not top > 1e-9:  # nothing to tell apart
         return [0.0, 1.0]
     rough = top / 5
     power = 10.0 ** math.floor(math.log10(rough))
@@ -122,28 +129,74 @@ def _line(series: Series, labels: Sequence[str], top: float) -> Iterator[str]:
         x, y = _x(index, count), _y(value, top)
         said = escape(f"{series.name} at {labels[index]}: {value:,.4g}")
         yield f'<circle class="dot {series.style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"><title>{said}</title></circle>'
-        if series.label and count <= 10:
-            below = series.label == "below" and y + 18 < HEIGHT - BOTTOM  # not among the ticks
-            y += 18 if below else -9
-            yield f'<text class="value" x="{x:.1f}" y="{y:.1f}">{_short(value)}</text>'
 
 
-def _names(series: Sequence[Series], top: float) -> Iterator[str]:
-    """Each line's name at its right end, pushed apart where ends meet."""
-    ends = []
-    for s in series:
-        known = [(i, v) for i, v in enumerate(s.values) if v is not None]
-        if known:
-            index, value = known[-1]
-            ends.append((_y(value, top), _x(index, len(s.values)), s))
-    free = HEIGHT - BOTTOM + 4.0
-    placed = []
-    for y, x, s in sorted(ends, key=lambda end: -end[0]):  # from the lowest line up
-        free = min(free, y + 4)
-        placed.append((free, x, s))
-        free -= LABEL_STEP
-    for y, x, s in placed:
+def _texts(series: Sequence[Series], top: float) -> Iterator[str]:
+    """The lines' names at their right ends, then the values at the points where these are asked for."""
+    taken: list[Box] = []
+    ends = [(s, points[-1]) for s in series if (points := [p for p in _points(s, top) if p is not None])]
+    bases = apart([y + 4 for _, (_, y) in ends], FRAME)
+    for (s, (x, _)), y in sorted(zip(ends, bases, strict=True), key=lambda end: -end[1]):
+        taken.append(Box.of(s.name, x + 9 + len(s.name) * CHARACTER / 2, y))
         yield f'<text class="name {s.style}" x="{x + 9:.1f}" y="{y:.1f}">{escape(s.name)}</text>'
+    ink = [point for s in series for point in _ink(s, top)]
+    for s in series:
+        if s.label is not None and len(s.values) <= 10:
+            yield from _values(s, [other for other in series if other is not s], top, taken, ink)
+
+
+def _values(
+    series: Series, others: Sequence[Series], top: float, taken: list[Box], ink: Sequence[Point]
+) -> Iterator[str]:
+    rows = [_points(other, top) for other in others]
+    for index, (point, value) in enumerate(zip(_points(series, top), series.values, strict=True)):
+        if point is None or value is None or series.label is None:
+            continue
+        text, rivals = _short(value), [rival for row in rows if (rival := row[index]) is not None]
+        at = place(text, point, series.label, frame=FRAME, taken=taken, ink=ink, rivals=rivals)
+        if at is not None:
+            taken.append(Box.of(text, *at))
+            yield f'<text class="value {series.style}" x="{at[0]:.1f}" y="{at[1]:.1f}">{text}</text>'
+
+
+def _points(series: Series, top: float) -> list[Point | None]:
+    count = len(series.values)
+    return [None if v is None else (_x(i, count), _y(v, top)) for i, v in enumerate(series.values)]
+
+
+def _ink(series: Series, top: float) -> Iterator[Point]:
+    """Points along a line, a few px apart."""
+    count = len(series.values)
+    for run in _runs(count, series.values):
+        ends = [(_x(i, count), _y(series.values[i] or 0.0, top)) for i in run]
+        yield ends[0]
+        for (x0, y0), (x1, y1) in pairwise(ends):
+            steps = math.ceil(math.hypot(x1 - x0, y1 - y0) / 4)
+            yield from ((x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps) for i in range(1, steps + 1))
+
+
+def bars(title: str, names: Sequence[str], values: Values, style: str = "s1") -> str:
+    """One bar a figure, its value at its end, as an `<svg>` element."""
+    most = max((value for value in values if value is not None), default=0.0)
+    height = TOP + ROW * len(names)
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">',
+        f'<text class="title" x="0" y="14">{escape(title)}</text>',
+    ]
+    for index, (name, value) in enumerate(zip(names, values, strict=True)):
+        y = TOP + ROW * index
+        said = "not measured" if value is None else _short(value)
+        long = (WIDTH - LEFT - 80) * value / most if value is not None and most > 0 else 0.0
+        parts += [
+            f'<text class="tick y" x="{LEFT - 8}" y="{y + 15}">{escape(name)}</text>',
+            *(
+                [f'<rect class="{style}" x="{LEFT}" y="{y}" width="{long:.1f}" height="20" rx="3"/>']
+                if long
+                else []
+            ),
+            f'<text class="at-bar" x="{LEFT + long + 8:.1f}" y="{y + 15}">{said}</text>',
+        ]
+    return "\n".join([*parts, "</svg>"])
 
 
 def _short(value: float) -> str:

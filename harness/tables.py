@@ -1,11 +1,9 @@
-"""Plain-text tables of a summary, for a terminal and a pipeline's log.
+"""The report of a run for a terminal and a pipeline's log: a summary in `harness.grid`'s plain tables.
 
-Plain characters without colour, so that they read on any background and survive a copy. A dash stands
-for what was not measured. Every column's window and unit is said in the header; nothing is computed here
-but the three statistics of Maritaca's tables.
+A dash stands for what was not measured. Every column's window and unit is said in the header; nothing is
+computed here but the three statistics of Maritaca's tables.
 """
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,21 +11,20 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from harness import doubts
 from harness import maritaca as theirs
+from harness.grid import NULL, Group, clean, columns, number, wrap
 from harness.windows import Floats
 
-__all__ = ["maritaca", "number", "render"]
+__all__ = ["FEW", "lengths", "maritaca", "render"]
 
-NULL: Final = "\N{EN DASH}"
 FEW: Final = 100  # a p99 of fewer is close to the maximum
-
-Group = tuple[str, Sequence[str], Sequence[Sequence[str]]]  # heading, column names, one list of cells a row
 
 _LEGEND: Final = (
     "system: tokens that arrived inside the level's window, of all requests, over its length.  per request: one "
-    "stream's tokens/s after its first token.  TTFT, TPOT, E2E: successful requests sent inside the window."
+    "stream's tokens/s after its first token.  TTFT, TPOT, E2E, tokens/request (means): successful requests sent "
+    "inside the window."
 )
-
 
 _THEIR_FORMULAS: Final = (
     "generated_tps = output tokens / t_gen.  total_tps = (prompt + output tokens) / T.  System tokens = prompt and "
@@ -49,34 +46,39 @@ def render(
     levels = summary["levels"]
     lines = [*_header(summary, settings)]
     if not summary["complete"]:
-        lines += ["", *_wrap("INCOMPLETE: " + "; ".join(summary["incomplete"]), width)]
-    lines += ["", *_grid(_level_groups(levels), width), ""]
-    lines += _wrap(_LEGEND, width)
+        lines += ["", *wrap("INCOMPLETE: " + "; ".join(summary["incomplete"]), width)]
+    lines += ["", *columns(_level_groups(levels), width), ""]
+    lines += wrap(_LEGEND, width)
     if any(0 < level["ttft_ms"]["n"] < FEW for level in levels):
-        lines += _wrap(f"* p99 of fewer than {FEW} requests: close to the slowest one.", width)
-    lines += ["", *_wrap(_totals(summary["totals"]), width), *_errors(levels, width)]
+        lines += wrap(f"* p99 of fewer than {FEW} requests: close to the slowest one.", width)
+    lines += [line for said in lengths(summary) for line in wrap(f"lengths: {said}", width, later="  ")]
+    lines += ["", *wrap(_totals(summary["totals"]), width), *_failures(summary["failures"], width)]
     lines += ["", *_verdict(summary["verdict"], width)]
     place = run_dir or Path(str(settings.get("results_dir") or "results")) / summary["run_id"]
-    lines += ["", f"results: {place}"]
+    lines += ["", f"results: {clean(place)}"]
     return "\n".join(lines) + "\n"
 
 
-def _grid(groups: Sequence[Group], width: int) -> list[str]:
-    """Groups of right-aligned columns under their headings, in as many blocks as the width needs.
-
-    The first group names the rows and is repeated in every block.
-    """
-    first, *others = groups
-    blocks: list[list[Group]] = [[first]]
-    for group in others:
-        taken = sum(_group_width(g) + 3 for g in blocks[-1])
-        if taken + _group_width(group) > width and len(blocks[-1]) > 1:
-            blocks.append([first])
-        blocks[-1].append(group)
-    lines: list[str] = []
-    for block in blocks:
-        lines += [*([""] if lines else []), *_block(block)]
-    return lines
+def lengths(summary: Mapping[str, Any]) -> list[str]:
+    """Where sizes are not those asked for and the verdict does not say so already, a sentence a level."""
+    said = []
+    for level in summary["levels"]:
+        name, answers, prompts = (
+            f"level {level['concurrency']}",
+            level["output_length"],
+            level["prompt_length"],
+        )
+        if answers["off"]:
+            said.append(f"{name}: {doubts.answers_off(answers)}")
+        elif answers["shorter"] or answers["longer"]:
+            differ = (
+                f"{answers['shorter']} shorter and {answers['longer']} longer than asked, but not by much"
+            )
+            said.append(f"{name}: of {answers['compared']} answers {differ}")
+        if prompts["off"]:
+            said.append(f"{name}: {doubts.prompts_off(prompts)}")
+    reasons = summary["verdict"]["reasons"]
+    return [one for one in said if not any(reason.startswith(one) for reason in reasons)]
 
 
 def maritaca(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 110) -> str:
@@ -98,31 +100,16 @@ def maritaca(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 11
     names = ("mean", "median", "std")
     lines = [
         "Maritaca's tables: tokens/s of one request",
-        *_grid([users, ("generated_tps", names, own), ("total_tps", names, total)], width),
+        *columns([users, ("generated_tps", names, own), ("total_tps", names, total)], width),
         "",
         "Maritaca's tables: System tokens, prompt and output tokens/s of a wave of `concurrency` requests",
-        *_grid([users, ("System tokens", ("median", "std", "waves"), system)], width),
+        *columns([users, ("System tokens", ("median", "std", "waves"), system)], width),
         "",
     ]
     timed = theirs.server_timed(ok)
     for note in (_THEIR_FORMULAS, _THEIR_CLOCK.format(timed, len(ok) - timed), *notes):
-        lines += _wrap(note, width)
+        lines += wrap(note, width)
     return "\n".join(lines) + "\n"
-
-
-def number(value: float | None, *, scale: float = 1.0) -> str:
-    """At most six characters: one decimal below 1,000, whole below 100,000, then k and M."""
-    if value is None:
-        return NULL
-    value *= scale
-    size = abs(value)
-    if size < 10 and value != round(value, 1):
-        return f"{value:.2f}"
-    if size < 999.95:
-        return f"{value:.1f}"
-    if size < 99_999.5:
-        return f"{value:.0f}"
-    return f"{value / 1e3:.0f}k" if size < 999_500 else f"{value / 1e6:.1f}M"
 
 
 def _level_groups(levels: Sequence[Mapping[str, Any]]) -> list[Group]:
@@ -136,8 +123,13 @@ def _level_groups(levels: Sequence[Mapping[str, Any]]) -> list[Group]:
     return [
         (
             "",
-            ("users", "reqs", "failed"),
-            [[str(level[n]) for n in ("concurrency", "requests", "failed")] for level in levels],
+            ("users", "ok/all"),
+            [[str(level["concurrency"]), f"{level['succeeded']}/{level['requests']}"] for level in levels],
+        ),
+        (
+            "tokens/request",
+            ("prompt", "output"),
+            [[number(level[f"{what}_tokens"]["mean"]) for what in ("prompt", "output")] for level in levels],
         ),
         (
             "system tok/s",
@@ -160,7 +152,7 @@ def _level_groups(levels: Sequence[Mapping[str, Any]]) -> list[Group]:
 
 def _header(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
     what = [str(settings[name]) for name in ("model", "host") if settings.get(name)]
-    yield "  ".join(["tokenswarm", summary["run_id"], *what])
+    yield "  ".join(map(clean, ["tokenswarm", summary["run_id"], *what]))
     lengths = [level["window_s"] for level in summary["levels"] if level["window_s"] is not None]
     if lengths:
         repeats = max(level["repeat_count"] for level in summary["levels"])
@@ -179,50 +171,26 @@ def _totals(totals: Mapping[str, Any]) -> str:
     )
 
 
-def _errors(levels: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    counts: dict[str, int] = {}
-    for level in levels:
-        for word, times in level["errors"].items():
-            counts[word] = counts.get(word, 0) + times
-    said = ", ".join(f"{word} {times}" for word, times in sorted(counts.items(), key=lambda item: -item[1]))
-    return _wrap(f"failures while measuring: {said}", width) if said else []
-
-
-def _verdict(verdict: Mapping[str, Any], width: int) -> list[str]:
-    lines = [f"verdict: {verdict['status'].upper()}"]
-    for reason in verdict["reasons"]:
-        lines += textwrap.wrap(reason, width, initial_indent="  - ", subsequent_indent="    ")
+def _failures(failures: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    """A line each: how often, which class, with which status, and what it said as far as the width goes."""
+    if not failures:
+        return []
+    cells = [
+        (f"{one['count']:,}", clean(one["error_class"] or "unknown"), str(one["http_status"] or NULL))
+        for one in failures
+    ]
+    count, word, status = (max(map(len, column)) for column in zip(*cells, strict=True))
+    heading = "failures in all phases: how many, class, HTTP status, what the first of them said"
+    lines = ["", *wrap(heading, width)]
+    for (times, name, code), one in zip(cells, failures, strict=True):
+        line = f"  {times:>{count}}  {name:{word}}  {code:>{status}}  {clean(one['message'] or NULL)}"
+        lines.append(line if len(line) <= width else line[: width - 3] + "...")
     return lines
 
 
-def _block(groups: Sequence[Group]) -> list[str]:
-    """Heading line, name line, rule and rows of one block."""
-    head, names, rule = [], [], []
-    rows: list[list[str]] = [[] for _ in groups[0][2]]
-    for group in groups:
-        heading, columns, cells = group
-        widths = _widths(group)
-        total = _group_width(group)
-        head.append(heading.center(total))
-        names.append(" ".join(name.rjust(w) for name, w in zip(columns, widths, strict=True)).rjust(total))
-        rule.append("-" * total)
-        for row, line in zip(rows, cells, strict=True):
-            row.append(" ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)).rjust(total))
-    return ["   ".join(parts).rstrip() for parts in (head, names, rule, *rows)]
-
-
-def _widths(group: Group) -> list[int]:
-    _, columns, cells = group
-    return [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-
-
-def _group_width(group: Group) -> int:
-    widths = _widths(group)
-    return max(sum(widths) + len(widths) - 1, len(group[0]))
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width)
+def _verdict(verdict: Mapping[str, Any], width: int) -> list[str]:
+    reasons = (wrap(reason, width, "  - ", "    ") for reason in verdict["reasons"])
+    return [f"verdict: {verdict['status'].upper()}", *(line for reason in reasons for line in reason)]
 
 
 def _three(values: Floats) -> list[str]:

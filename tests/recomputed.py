@@ -4,6 +4,7 @@ Plain loops over rows and events, so that the two agree only if both are right.
 """
 
 import json
+import re
 import statistics
 from collections import Counter
 from pathlib import Path
@@ -45,6 +46,50 @@ def events(row):
     return [(time, share) for time in times]
 
 
+def lengths(ok, what):
+    """How the sizes of successful requests compare with those asked for."""
+    asked = [r for r in ok if r[f"requested_{what}"] is not None]
+    both = [(r, r[what], r[f"requested_{what}"]) for r in asked if r[what] is not None]
+    signs = Counter(int(np.sign(got - want)) for _, got, want in both)
+    off = [
+        (r, got, want)
+        for r, got, want in both
+        if abs(got - want) > 1
+        and abs(got - want) > 0.1 * want
+        and not (what == "output_tokens" and r["token_source"] == "estimated")
+    ]
+    own = sum(got < want and r["finish_reason"] not in (None, "length") for r, got, want in off)
+    return {
+        "asked": len(asked),
+        "compared": len(both),
+        "got_equal": signs[0],
+        "shorter": signs[-1],
+        "longer": signs[1],
+        "off": len(off),
+        "off_shorter": sum(got < want for _, got, want in off),
+        "off_longer": sum(got > want for _, got, want in off),
+        **({"off_own_end": own} if what == "output_tokens" else {}),
+        "off_median": statistics.median(got for _, got, _ in off) if off else None,
+        "off_median_asked": statistics.median(want for _, _, want in off) if off else None,
+    }
+
+
+def failures(rows_):
+    """The kinds of failure and how often each was, the commonest first; texts alike but for numbers are one."""
+    kinds = {}
+    for row in rows_:
+        if row["outcome"] == "failed":
+            text = row["error_message"]
+            shape = re.sub(r"[0-9A-Fa-f-]*[0-9][0-9A-Fa-f-]*", "#", text or "")
+            kind = kinds.setdefault((row["error_class"], row["http_status"], shape), [text, 0])
+            kind[1] += 1
+    found = [
+        {"error_class": word, "http_status": status, "message": text, "count": count}
+        for (word, status, _), (text, count) in kinds.items()
+    ]
+    return sorted(found, key=lambda one: -one["count"])[:10]
+
+
 def recompute_level(rows_, level, windows):
     """One entry of `levels`, from the rows."""
     windows = [w for w in windows if w["level"] == level]
@@ -71,8 +116,6 @@ def recompute_level(rows_, level, windows):
         for n in {r["repeat"] for r in ok}
     ]
     whole = [r for r in ok if r["streamed"]]
-    asked = [r for r in ok if r["requested_output_tokens"] is not None]
-    differences = Counter(np.sign(r["output_tokens"] - r["requested_output_tokens"]) for r in asked)
     times = (
         "ttft_ms",
         "ttfa_ms",
@@ -107,12 +150,12 @@ def recompute_level(rows_, level, windows):
         "send_delay_ms": spread([(r["sent_ns"] - r["scheduled_ns"]) / 1e6 for r in ok], high),
         "ttft_scheduled_ms": spread([(r["first_content_ns"] - r["scheduled_ns"]) / 1e6 for r in whole], high),
         "tokens_per_chunk": sum(r["output_tokens"] for r in whole) / sum(r["chunks"] for r in whole),
-        "output_length": {
-            "asked": len(asked),
-            "got_equal": differences[0],
-            "shorter": differences[-1],
-            "longer": differences[1],
-        },
+        "output_length": lengths(ok, "output_tokens"),
+        "prompt_length": lengths(ok, "prompt_tokens"),
+        "empty": sum(not r["chunks"] for r in ok),
+        "zero_counted": sum(
+            r["chunks"] > 0 and (r["output_tokens"], r["token_source"]) == (0, "server") for r in ok
+        ),
         "cached_tokens": total(r["cached_tokens"] for r in ok),
         "reconnects": sum(r["reconnects"] for r in measured),
         "token_sources": dict(Counter(r["token_source"] for r in ok if r["token_source"] is not None)),
@@ -121,7 +164,7 @@ def recompute_level(rows_, level, windows):
 
 
 def recompute(run_dir: Path) -> dict:
-    """Totals and levels of a run from its two primary files."""
+    """Totals, levels and failures of a run from its two primary files."""
     told = json.loads((run_dir / "run.json").read_text())
     table = pq.read_table(run_dir / "requests.parquet").to_pylist()
     outcomes = Counter(row["outcome"] for row in table)
@@ -140,6 +183,7 @@ def recompute(run_dir: Path) -> dict:
             recompute_level(table, level, told["windows"])
             for level in sorted({window["level"] for window in told["windows"]})
         ],
+        "failures": failures(table),
     }
 
 

@@ -62,6 +62,7 @@ def _request(rng: random.Random, name: str, place: tuple[int, int, Phase], due: 
         "scheduled_ns": due,
         "sent_ns": sent,
         "requested_output_tokens": asked if rng.random() < 0.8 else None,
+        "requested_prompt_tokens": 70 if due % 3 else None,
         "reconnects": int(rng.random() < 0.1),
         "connect_ms": 0.4 if rng.random() < 0.2 else None,
     }
@@ -79,12 +80,16 @@ def _request(rng: random.Random, name: str, place: tuple[int, int, Phase], due: 
         "token_source": TokenSource.SERVER,
         "server_decode_ms": (last - first) / 1e6 if rng.random() < 0.5 else None,
         "http_status": 200,
+        "finish_reason": ("stop", "length", None)[last % 3],
         "end_ns": last + 20_000,
     }
     kind = rng.random()
     if kind < 0.08:
         why = rng.choice([ErrorClass.OVERLOAD, ErrorClass.CONNECT])
-        return record(name, **common, outcome=Outcome.FAILED, error_class=why, end_ns=sent + 900_000)
+        status = 429 if why is ErrorClass.OVERLOAD else None
+        said = f"request {name} of {level} was refused"
+        failed = {"outcome": Outcome.FAILED, "error_class": why, "http_status": status, "error_message": said}
+        return record(name, **common, **failed, end_ns=sent + 900_000)
     if kind < 0.14:  # broke off in mid-stream: its text is there to be counted
         return record(
             name,

@@ -87,6 +87,7 @@ ESTIMATED = (
     "output tokens of 1 of 1 requests are estimated: the server did not count them and there was no tokenizer; "
     "give --tokenizer"
 )
+ONE = "level 1: only 1 successful request, where 5 are few"
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,11 @@ def test_level_counts(hand):
     counts = {
         "concurrency": 1, "repeat_count": 1, "requests": 6, "succeeded": 3, "failed": 2, "cancelled": 1,
         "errors": {"connect": 1, "truncated": 1}, "windows": 1, "window_s": 0.2, "window_s_shortest": 0.2,
-        "output_length": {"asked": 3, "got_equal": 1, "shorter": 1, "longer": 1},
+        "output_length": {
+            "asked": 3, "compared": 3, "got_equal": 1, "shorter": 1, "longer": 1,  # by a token: within what is fair
+            "off": 0, "off_shorter": 0, "off_longer": 0, "off_own_end": 0, "off_median": None, "off_median_asked": None,
+        },
+        "empty": 0, "zero_counted": 0,
         "cached_tokens": 3, "reconnects": 3, "token_sources": {"server": 2, "tokenizer": 1}, "goodput": None,
     }  # fmt: skip
     assert {name: level[name] for name in counts} == counts
@@ -204,7 +209,11 @@ def test_without_a_window_the_system_was_not_measured():
     assert [level[name] for name in names] == [None] * 4
     assert level["ttft_ms"]["mean"] == pytest.approx(25)
     reasons = summarise(HAND, [], run_id="x")["verdict"]["reasons"]
-    assert reasons == ["level 1: no measuring window was recorded, so the system's rates are not measured"]
+    assert reasons == [
+        "level 1: 2 of 6 requests failed (33.3 %): latencies are of those that survived",
+        "level 1: only 3 successful requests, where 5 are few",
+        "level 1: no measuring window was recorded, so the system's rates are not measured",
+    ]
 
 
 def test_uncounted_content_is_null_not_zero():
@@ -217,7 +226,8 @@ def test_uncounted_content_is_null_not_zero():
     assert summary["verdict"] == {
         "status": "suspect",
         "reasons": [
-            "1 of 1 requests gave content that nobody counted; their tokens are missing from every rate"
+            "1 of 1 requests gave content that nobody counted; their tokens are missing from every rate",
+            ONE,
         ],
     }
 
@@ -263,10 +273,219 @@ def test_the_verdict_is_the_worst_finding_and_keeps_every_reason():
             "client CPU at 97 %",
             "1 requests were recorded where 0 were planned",
             ESTIMATED,
+            ONE,
             "level 1: a window of 0.2 s is shorter than the median request of 0.8 s; raise --requests-per-level",
         ],
     }
     assert (summary["complete"], summary["totals"]["offered"], summary["totals"]["unsent"]) == (False, 1, 0)
+
+
+def answers(*sizes: tuple[int, int], asked: int = 150, finish: str | None = "stop", **fields) -> pd.DataFrame:
+    """Successful requests of level 1: of each size so many, one after another in the window."""
+    made = [size for count, size in sizes for _ in range(count)]
+    return table(
+        *(
+            streamed(
+                str(n),
+                100 + n,
+                [101 + n, 102 + n],
+                size,
+                requested_output_tokens=asked,
+                finish_reason=finish,
+                **fields,
+            )
+            for n, size in enumerate(made)
+        )
+    )
+
+
+def verdict(requests: pd.DataFrame, **options) -> tuple[str, list[str]]:
+    """The verdict of a sweep with these rows."""
+    found = summarise(requests, HAND_WINDOWS, run_id="x", **{"planned": len(requests), **options})["verdict"]
+    return found["status"], found["reasons"]
+
+
+SHORT = "level 1: 18 of 18 answers were shorter than asked (median 21 of 150 tokens)"
+
+
+@pytest.mark.parametrize(
+    ("requests", "reason"),
+    [
+        (answers((18, 21), finish="length"), f"{SHORT}; see --exact-output"),
+        (answers((18, 21), finish=None), f"{SHORT}; see --exact-output"),
+        (answers((18, 21)), f"{SHORT}, 18 of them ended by themselves; see --exact-output"),
+        (answers((18, 165)), None),  # a tenth, and no more
+        (
+            answers((18, 166)),
+            "level 1: 18 of 18 answers were longer than asked (median 166 of 150 tokens); see --exact-output",
+        ),
+        (answers((19, 150), (1, 10), finish="length"), None),  # 5 %, and no more
+        (
+            answers((37, 150), (1, 10), (1, 200), finish="length"),
+            (
+                "level 1: 2 of 39 answers were of another length than asked, 1 shorter and 1 longer "
+                "(median 105 of 150 tokens); see --exact-output"
+            ),
+        ),
+        (answers((10, 150), (10, 21)), None),  # half of them ended by themselves, and no more than half
+        (
+            answers((9, 150), (10, 21)),
+            (
+                "level 1: 10 of 19 answers were shorter than asked (median 21 of 150 tokens), "
+                "10 of them ended by themselves; see --exact-output"
+            ),
+        ),
+        (answers((18, 4), asked=5, finish="length"), None),  # a token is the server's way of counting
+    ],
+)
+def test_answers_of_another_length_are_a_doubt(requests, reason):
+    """Beyond a tenth and 5 % of the level's answers, or beyond half of them if they ended by themselves."""
+    assert verdict(requests) == (("valid", []) if reason is None else ("suspect", [reason]))
+
+
+def test_answers_that_may_end_by_themselves_are_no_doubt():
+    """`--exact-output no` says so; what the limit cut is still one."""
+    assert verdict(answers((18, 21)), own_ends=True) == ("valid", [])
+    assert verdict(answers((18, 21), finish="length"), own_ends=True)[0] == "suspect"
+
+
+def test_lengths_of_a_level_by_hand():
+    """Six answers of 100: equal, one off by 10 and fair, three short of which two ended by themselves, one long."""
+    requests = pd.concat(
+        [
+            answers((1, 100), (1, 90), (2, 40), (1, 112), asked=100),
+            answers((1, 60), asked=100, finish="length"),
+        ],
+        ignore_index=True,
+    )
+    [level] = summarise(requests, HAND_WINDOWS, run_id="x")["levels"]
+    assert level["output_length"] == {
+        "asked": 6, "compared": 6, "got_equal": 1, "shorter": 4, "longer": 1, "off": 4, "off_shorter": 3,
+        "off_longer": 1, "off_own_end": 2, "off_median": 50.0, "off_median_asked": 100.0,
+    }  # fmt: skip
+
+
+def test_estimated_lengths_are_compared_but_never_off():
+    """A guess of four characters a token says nothing about what the server did."""
+    requests = answers((18, 21), finish="length", token_source=TokenSource.ESTIMATED)
+    [level] = summarise(requests, HAND_WINDOWS, run_id="x")["levels"]
+    assert (level["output_length"]["shorter"], level["output_length"]["off"]) == (18, 0)
+
+
+def test_prompts_of_another_size_are_a_doubt():
+    """What the server counted against what was asked for; more than 5 % of them, by more than a tenth."""
+    fields = {"requested_prompt_tokens": 550}
+    counted = [answers((18, 150), prompt_tokens=size, **fields) for size in (100, 495, 494)]
+    assert [verdict(requests) for requests in counted] == [
+        (
+            "suspect",
+            [
+                (
+                    "level 1: 18 of 18 prompts were counted 100 tokens by the server where 550 were asked; "
+                    "give the model's own --tokenizer"
+                )
+            ],
+        ),
+        ("valid", []),
+        (
+            "suspect",
+            [
+                (
+                    "level 1: 18 of 18 prompts were counted 494 tokens by the server where 550 were asked; "
+                    "give the model's own --tokenizer"
+                )
+            ],
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ok", "failed", "status", "reason"),
+    [
+        (99, 1, "valid", None),
+        (98, 2, "suspect", "level 1: 2 of 100 requests failed (2 %): latencies are of those that survived"),
+        (
+            80,
+            20,
+            "suspect",
+            "level 1: 20 of 100 requests failed (20 %): latencies are of those that survived",
+        ),
+        (24, 36, "invalid", "level 1: 36 of 60 requests failed (60 %): latencies are of those that survived"),
+        (0, 3, "invalid", "level 1: none of its 3 measured requests succeeded"),
+    ],
+)
+def test_failures_are_a_doubt_about_latencies(ok, failed, status, reason):
+    """More than 1 % is suspect, more than 20 % invalid."""
+    rows_ = [streamed(str(n), 100, [120, 140], 5) for n in range(ok)]
+    broken = [record(f"f{n}", sent_ns=at(150), end_ns=at(160), outcome=Outcome.FAILED) for n in range(failed)]
+    assert verdict(table(*rows_, *broken)) == (status, [] if reason is None else [reason])
+
+
+def test_answers_without_tokens_are_doubts():
+    """A server that counts 0 for text, and successes in which nothing came."""
+    zero = [streamed(f"z{n}", 100, [120, 140], 0) for n in range(30)]
+    empty = [record(f"e{n}", sent_ns=at(100), end_ns=at(120), output_tokens=None) for n in range(3)]
+    ours = [streamed(f"t{n}", 100, [120], 0, token_source=TokenSource.TOKENIZER) for n in range(2)]
+    summary = summarise(table(*zero, *empty, *ours), HAND_WINDOWS, run_id="x")
+    assert (summary["levels"][0]["zero_counted"], summary["levels"][0]["empty"]) == (30, 3)
+    assert summary["verdict"] == {
+        "status": "suspect",
+        "reasons": [
+            "level 1: the server counted 0 tokens for 30 answers that had text",
+            "level 1: 3 of 35 answers held no token",
+        ],
+    }
+
+
+@pytest.mark.parametrize(("succeeded", "status"), [(5, "valid"), (4, "suspect")])
+def test_a_handful_of_requests_is_no_statistic(succeeded, status):
+    """Fewer than five successes of a level are said."""
+    reasons = [] if succeeded == 5 else ["level 1: only 4 successful requests, where 5 are few"]
+    assert verdict(answers((succeeded, 150))) == (status, reasons)
+
+
+@pytest.mark.parametrize(("planned", "cure"), [(None, "raise -t"), (9, "raise --requests-per-level")])
+def test_a_short_window_is_cured_where_its_end_was_set(planned, cure):
+    """A timed run has no number of requests to raise."""
+    rows_ = [streamed(str(n), 100, [120, 900], 4) for n in range(9)]
+    reason = f"level 1: a window of 0.2 s is shorter than the median request of 0.8 s; {cure}"
+    assert verdict(table(*rows_), planned=planned) == ("suspect", [reason])
+
+
+def failed(name: str, text: str | None, **fields) -> RequestRecord:
+    """A failed request and what the server said."""
+    why = {"outcome": Outcome.FAILED, "error_class": ErrorClass.OVERLOAD, "http_status": 429}
+    return record(name, **{**why, "error_message": text, **fields})
+
+
+def test_failures_are_listed_by_kind_the_commonest_first():
+    """Any phase; texts that differ in numbers or ids are one, shown by the first; no text is null, a success none."""
+    requests = table(
+        failed("1", None, error_class=ErrorClass.CONNECT, http_status=None),
+        failed("2", "request 17 failed", phase=Phase.WARMUP),
+        failed("3", "request 18 failed"),
+        failed("4", "request 9f3a-07c4 failed"),
+        failed("5", "request 19 failed", http_status=503),
+        failed("6", "slow down " * 100),
+        record("7"),
+        record("8", outcome=Outcome.CANCELLED, error_message="given up"),
+    )
+    assert summarise(requests, [], run_id="x")["failures"] == [
+        {"error_class": "overload", "http_status": 429, "message": "request 17 failed", "count": 3},
+        {"error_class": "connect", "http_status": None, "message": None, "count": 1},
+        {"error_class": "overload", "http_status": 503, "message": "request 19 failed", "count": 1},
+        {"error_class": "overload", "http_status": 429, "message": ("slow down " * 100)[:500], "count": 1},
+    ]
+
+
+def test_no_more_than_ten_kinds_of_failure_are_listed():
+    """The rest are in the table and in each level's `errors`."""
+    letters = "abcdefghijklm"
+    requests = table(*(failed(f"{a}{n}", f"about {a}") for i, a in enumerate(letters) for n in range(i + 1)))
+    listed = summarise(requests, [], run_id="x")["failures"]
+    assert [(one["message"], one["count"]) for one in listed] == [
+        (f"about {a}", i + 1) for i, a in reversed(list(enumerate(letters)))
+    ][:10]
 
 
 @pytest.mark.parametrize(

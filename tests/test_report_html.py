@@ -1,17 +1,23 @@
 """The page: well formed, self-contained, safe, and with the summary's numbers."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
+from itertools import combinations
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from synthetic_run import run
 
+from harness.grid import NULL, number
 from harness.metrics import summarise
 from harness.report_html import render
+from harness.report_settings import about, client
 from harness.rows import load, write
-from harness.svg import HEIGHT, WIDTH, Series, chart, ticks
-from harness.tables import number
+from harness.svg import HEIGHT, WIDTH, Series, bars, chart, ticks
+from harness.svg_labels import CHARACTER, Box, place
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;'
 VOID = {"meta", "br", "img", "link", "input"}
@@ -86,12 +92,13 @@ def test_the_page_shows_the_summarys_numbers(requests):
     for row, level in zip(cells, summary["levels"], strict=True):
         assert row[:5] == [
             str(level["concurrency"]),
-            str(level["requests"]),
-            str(level["failed"]),
+            f"{level['succeeded']}/{level['requests']}",
+            number(level["prompt_tokens"]["mean"]),
+            number(level["output_tokens"]["mean"]),
             number(level["system_output_tokens_per_s"]),
-            number(level["system_total_tokens_per_s"]),
         ]
-        assert row[8:11] == [
+        assert row[5] == number(level["system_total_tokens_per_s"])
+        assert row[9:12] == [
             number(level["ttft_ms"]["p50"]),
             number(level["ttft_ms"]["p95"]),
             number(level["ttft_ms"]["p99"]) + "*",
@@ -100,7 +107,9 @@ def test_the_page_shows_the_summarys_numbers(requests):
     for reason in summary["verdict"]["reasons"]:
         assert reason in page.text
     assert page.words.count("777") == 1
-    assert {"night", "versions.locust", "2.47.0"} <= set(page.words)
+    assert {"night", "locust", "2.47.0"} <= set(page.words)
+    for one in summary["failures"]:
+        assert one["message"] is None or one["message"] in page.words
 
 
 def test_whatever_came_from_outside_is_escaped(requests):
@@ -125,13 +134,167 @@ def test_whatever_came_from_outside_is_escaped(requests):
     assert page.text.count("<script>alert(1)</script>") >= 14
 
 
+def tiles(text: str) -> list[list[str]]:
+    """Figure, what and where of each tile."""
+    found = re.findall(r"<div><b[^>]*>(.*?)</b><span>(.*?)</span><small>(.*?)</small></div>", text)
+    return [list(map(unescape, one)) for one in found]
+
+
 def test_an_incomplete_or_empty_run_still_makes_a_page(requests):
-    """With a banner, dashes, and charts that say that nothing was measured."""
+    """With a banner, and neither charts nor rates."""
     table, _ = requests
-    page = Page(render(summarise(table[:0], [], run_id="r", incomplete=["lost"]), {}))
+    text = render(summarise(table[:0], [], run_id="r", incomplete=["lost"]), {})
+    page = Page(text)
     assert "These results are incomplete" in page.words
-    assert page.words.count("not measured") == 4
+    assert tiles(text) == [["0", "requests succeeded", "of 0; 0 did not"]]
+    assert "<svg" not in text
     assert page.open == []
+
+
+def test_a_run_without_a_success_headlines_no_rate(requests):
+    """Tokens may have arrived of requests that failed; the page counts these, and lists why before all else."""
+    table, windows = requests
+    failed = table[table["outcome"] == "failed"].assign(output_tokens=5)
+    summary = summarise(failed, windows, run_id="r", planned=len(failed) + 4)
+    assert max(level["system_output_tokens_per_s"] or 0 for level in summary["levels"]) > 0
+    text = render(summary, {})
+    assert tiles(text) == [
+        ["0", "requests succeeded", f"of {len(failed) + 4}; {len(failed) + 4} did not"],
+        [str(len(failed)), "requests failed", "in all phases"],
+        ["4", "requests unsent", "in all phases"],
+    ]
+    assert "<svg" not in text
+    assert text.index("Failures in all phases") < text.index("<h2>Levels")
+
+
+def test_a_tile_says_not_measured_rather_than_a_dash(requests):
+    """Answers that were not streamed have no first token and no rate of their own."""
+    table, windows = requests
+    whole = table[(table["outcome"] == "ok") & ~table["streamed"]]
+    summary = summarise(whole, [w for w in windows if w.level == 1], run_id="r")
+    found = tiles(render(summary, {}))
+    assert [figure for figure, _, _ in found][1:3] == ["not measured", "not measured"]
+    assert NULL not in "".join(figure for figure, _, _ in found)
+    assert tiles(render(summarise(whole, [], run_id="r"), {}))[0][0] == "not measured"  # no window closed
+
+
+@pytest.mark.parametrize(
+    ("settings", "title", "sub"),
+    [
+        ({"run_name": "night"}, "night", "run r-1"),
+        (
+            {"run_name": "night", "backend": "openai", "model": "m", "host": "http://h"},
+            "night",
+            "openai \N{MIDDLE DOT} m \N{MIDDLE DOT} http://h \N{MIDDLE DOT} run r-1",
+        ),
+        (
+            {"backend": "openai", "model": "m", "host": "http://h"},
+            "openai \N{MIDDLE DOT} m \N{MIDDLE DOT} http://h",
+            "run r-1",
+        ),
+        ({}, "r-1", ""),
+    ],
+)
+def test_the_title_says_what_was_tested_and_the_run_id_stands_there_once(requests, settings, title, sub):
+    """The run's name, else backend, model and host."""
+    table, windows = requests
+    text = render(summarise(table, windows, run_id="r-1"), settings)
+    [(head, below)] = re.findall(r'<h1>(.*?)</h1><p class="sub">(.*?)</p>', text, re.DOTALL)
+    assert (unescape(head), unescape(below).strip()) == (title, sub)
+
+
+def test_the_day_is_said_once(requests):
+    """And both days of a run over midnight."""
+    table, windows = requests
+    summary = summarise(table, windows, run_id="r")
+    one_day = {"started_at": "2026-11-21T04:23:12.785+00:00", "finished_at": "2026-11-21T04:23:48.1+00:00"}
+    over_night = {**one_day, "finished_at": "2026-11-22T00:00:01+00:00"}
+    assert "2026-11-21 04:23:12 to 04:23:48 UTC" in render(summary, {}, one_day)
+    assert "2026-11-21 04:23:12 to 2026-11-22 00:00:01 UTC" in render(summary, {}, over_night)
+
+
+def test_a_single_level_is_bars(requests):
+    """One bar a figure with its value, not a chart of dots; a p99 of few requests is marked here too."""
+    table, windows = requests
+    summary = summarise(
+        table[table["level"] == 1], [window for window in windows if window.level == 1], run_id="r"
+    )
+    text = render(summary, {})
+    ttft = re.findall(r"<svg[^>]*aria-label=\"Time to first token, ms\".*?</svg>", text, re.DOTALL)[0]
+    [level] = summary["levels"]
+    assert re.findall(r'class="tick y"[^>]*>([^<]*)<', ttft) == ["p50", "p90", "p95", "p99*", "max"]
+    widths = list(map(float, re.findall(r'width="([\d.]+)"', ttft)))
+    values = [level["ttft_ms"][name] for name in ("p50", "p90", "p95", "p99", "max")]
+    assert [width / widths[-1] for width in widths] == pytest.approx(
+        [v / values[-1] for v in values], abs=1e-3
+    )
+    assert text.count("<svg") == 4
+    assert "<circle" not in text
+
+
+def test_settings_stand_in_readable_groups():
+    """What was asked for, how much load, of whom, and how long to wait; what no group knows comes last."""
+    lane = {"backend": "openai", "path": "/v1/chat/completions", "prompt_tokens": "normal:550,150"}
+    server = {"server": "vLLM 0.9", "forces_length": True, "slots": None, "notes": []}
+    found = about(
+        {
+            "host": "http://h", "backend": "openai", "model": "m", "seed": 1, "exact_output": False,
+            "levels": [1, 2], "requests_per_level": 40, "warmup": 0, "connect_timeout_s": 10.0, "labels": {"gpu": "a100"},
+            "users": {"Chatter": {**lane, "server": server}}, "anchor_unix_ns": 5, "extra_body": {"temperature": 0.5},
+            "invented": {"later": [True, 2.5]}, "tokenizer": None,
+        }
+    )  # fmt: skip
+    assert found == [
+        (
+            "Workload",
+            [
+                ("prompt tokens", "normal:550,150"), ("path", "/v1/chat/completions"), ("exact output length", "no"),
+                ("extra body", "temperature: 0.5"), ("seed", "1"),
+            ],
+        ),
+        ("Load", [("levels, users", "1, 2"), ("measured requests a level", "40"), ("warm-up requests a user", "0")]),
+        (
+            "Server",
+            [
+                ("address", "http://h"), ("backend", "openai"), ("model", "m"), ("says it is", "vLLM 0.9"),
+                ("can force a length", "yes"),
+            ],
+        ),
+        ("Time limits", [("to connect, s", "10")]),
+        ("Labels", [("gpu", "a100")]),
+        ("Other settings", [("invented.later", "True, 2.5")]),
+    ]  # fmt: skip
+
+
+def test_several_kinds_of_users_are_told_apart():
+    """By their names; what their server says is said once."""
+    lanes = {
+        name: {"prompt_tokens": size, "server": {"server": "s"}} for name, size in (("A", "30"), ("B", "40"))
+    }
+    assert about({"users": lanes}) == [
+        ("Workload", [("A: prompt tokens", "30"), ("B: prompt tokens", "40")]),
+        ("Server", [("says it is", "s")]),
+    ]
+    assert about({"users": 4, "prompt_tokens": "550"}) == [
+        ("Workload", [("prompt tokens", "550")]),
+        ("Load", [("users", "4")]),
+    ]
+
+
+def test_the_load_generators_health_is_in_words():
+    """Lag on one line; what is not known here is listed all the same."""
+    health = {
+        "loop_lag_ms": {"p50": 0.8, "p99": 1.25, "max": 23.456, "n": 1741}, "cpu_percent": 2.352,
+        "stamp_source": "read", "late": {"sends": 3},
+    }  # fmt: skip
+    assert client(health) == [
+        ("late wake-ups", "p50 0.8 ms, p99 1.25 ms, max 23.5 ms (of 1,741)"),
+        ("CPU", "2.35 % of one core"),
+        ("arrivals stamped at", "our read"),
+        ("late.sends", "3"),
+    ]
+    assert client({}) == []
+    assert client({"loop_lag_ms": {"n": 0}, "cpu_percent": None}) == []
 
 
 @pytest.mark.parametrize(
@@ -200,3 +363,67 @@ def test_one_level_stands_in_the_middle_with_its_spread_as_a_bar():
     assert low[0] == high[0]
     assert 58 < low[0] < WIDTH
     assert svg.count("<circle") == 1
+
+
+def test_a_bar_is_as_long_as_its_value_and_none_has_none():
+    """From 0; what was not measured says so, and no value divides by zero."""
+    svg = bars("t", ["p50", "p95", "p99"], [10.0, 40.0, None], "t2")
+    ET.fromstring(svg)  # noqa: S314  our own text
+    first, second = map(float, re.findall(r'width="([\d.]+)"', svg))
+    assert second / first == pytest.approx(4, rel=1e-3)
+    assert re.findall(r'class="at-bar"[^>]*>([^<]*)<', svg) == ["10", "40", "not measured"]
+    assert "<rect" not in bars("t", ["a", "b"], [0.0, None])
+
+
+FRAME_TOP = 20
+
+
+def texts(svg: str) -> list[tuple[str, Box]]:
+    """Every value and line's name of a chart, and what it covers."""
+    values = re.findall(r'class="value \w+" x="([\d.]+)" y="([\d.]+)">([^<]*)<', svg)
+    names = re.findall(r'class="name \w+" x="([\d.]+)" y="([\d.]+)">([^<]*)<', svg)
+    boxes = [
+        *((text, Box.of(text, float(x), float(y))) for x, y, text in values),
+        *((text, Box.of(text, float(x) + len(text) * CHARACTER / 2, float(y))) for x, y, text in names),
+    ]
+    edge = 0.1  # to which places are printed
+    return [
+        (text, Box(box.left + edge, box.top + edge, box.right - edge, box.bottom - edge))
+        for text, box in boxes
+    ]
+
+
+LEVELS = st.integers(1, 10)
+FIGURES = st.one_of(st.none(), st.floats(0, 1e6, allow_nan=False), st.sampled_from([0.0, 99.0, 100.0, 101.0]))
+
+
+@settings(deadline=None, derandomize=True)  # a noisy machine or a hair between two labels is no failure
+@given(
+    rows=LEVELS.flatmap(
+        lambda n: st.lists(st.lists(FIGURES, min_size=n, max_size=n), min_size=1, max_size=3)
+    ),
+    side=st.sampled_from(["above", "below"]),
+)
+def test_no_text_of_a_chart_covers_another(rows, side):
+    """However close the lines are: not one another, nor the title's line, nor the ticks, nor the edge."""
+    lines = [Series(f"p{n}", row, f"t{n + 1}", label=side) for n, row in enumerate(rows)]
+    found = texts(chart("t", "x", [str(n) for n in range(len(rows[0]))], lines))
+    for (_, one), (_, other) in combinations(found, 2):
+        assert not one.meets(other)
+    for _, box in found:
+        assert box.top >= FRAME_TOP
+        assert box.bottom <= HEIGHT - 40 + 6
+        assert box.left >= 58
+        assert box.right <= WIDTH
+
+
+def test_a_label_stands_at_its_own_point_or_nowhere():
+    """Below the lower line where there is room; where another line would be nearer, it is left out."""
+    room = Box(0, 0, 500, 300)
+    above = (100.0, 110.0)
+    plain = {"frame": room, "taken": [], "ink": [], "rivals": [above]}
+    assert place("12", (100.0, 150.0), "below", **plain) == (100.0, 169.0)
+    tight = {**plain, "frame": Box(60, 0, 140, 155)}  # no room below: only above, where the other point is
+    assert place("1234567", (100.0, 150.0), "below", **{**tight, "rivals": [(100.0, 130.0)]}) is None
+    crossed = [(100.0 + step, 165.0) for step in range(-8, 9, 4)]
+    assert place("12", (100.0, 150.0), "below", **{**plain, "ink": crossed}) == (100.0, 180.0)

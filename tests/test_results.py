@@ -20,7 +20,7 @@ from harness import files, outputs, rows
 from harness.errors import ConfigError
 from harness.journal import Window, pack
 from harness.record import FIGURES, TokenSource
-from harness.results import CRASHED, RunDirectory, load_run, load_summary, rebuild
+from harness.results import CRASHED, RunDirectory, check_place, load_run, load_summary, rebuild
 
 ALL_FILES = ["levels.csv", "report.html", "requests.parquet", "run.json", "summary.json"]
 
@@ -249,7 +249,7 @@ def test_the_journal_stays_if_the_table_lacks_a_row(tmp_path, monkeypatch):
 
 
 def test_what_is_not_a_run_directory_or_damaged_is_one_line(tmp_path):
-    """No run.json, broken JSON, another schema, a broken table, a foreign table."""
+    """No run.json, broken JSON, another schema, a table that is missing, broken or foreign."""
     with pytest.raises(ConfigError, match=r"not a run directory \(no run.json\)"):
         rebuild(tmp_path)
     (tmp_path / "run.json").write_text("{")
@@ -259,7 +259,7 @@ def test_what_is_not_a_run_directory_or_damaged_is_one_line(tmp_path):
     with pytest.raises(ConfigError, match="schema 9, this version reads 1"):
         rebuild(tmp_path)
     (tmp_path / "run.json").write_text('{"schema": 1, "run_id": "r"}')
-    with pytest.raises(ConfigError, match=r"requests.parquet: not a readable Parquet file"):
+    with pytest.raises(ConfigError, match=r"requests.parquet is missing, and there is no journal to make it"):
         rebuild(tmp_path)
     (tmp_path / "requests.parquet").write_bytes(b"PAR1 not really PAR1")
     with pytest.raises(ConfigError, match=r"requests.parquet: not a readable Parquet file"):
@@ -287,6 +287,106 @@ def test_levels_csv_has_a_row_a_level_and_nothing_for_null(tmp_path):
     ]
     assert (first["server_queue_ms_p50"], first["server_queue_ms_n"], first["goodput"]) == ("", "0", "")
     assert first["token_sources"] == f"server={level['token_sources']['server']}"
+
+
+def test_levels_csv_of_several_runs_can_stand_in_one_table(tmp_path):
+    """Every row says of which run, which model and which sizes; users of different sizes by their names."""
+    records, windows = run(levels=(1, 2), per_level=4, repeats=1)
+    lanes = {
+        "Chatter": {"prompt_tokens": "lognormal:120,60", "output_tokens": "30"},
+        "Reader": {"prompt_tokens": "uniform:400,800", "output_tokens": "30"},
+    }
+    directory = started(tmp_path, records, windows, settings={"model": "m, 7B", "users": lanes})
+    finished(directory)
+    with (directory.path / "levels.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    names = ["run_id", "model", "requested_prompt_tokens", "requested_output_tokens"]
+    assert list(table[0])[:5] == [*names, "concurrency"]
+    assert [[row[name] for name in names] for row in table] == [
+        ["run-1", "m, 7B", "Chatter=lognormal:120,60 Reader=uniform:400,800", "30"]
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "sizes"),
+    [
+        ({}, None),
+        ({"prompt_tokens": "550"}, "550"),
+        ({"prompt_tokens": "550", "users": 4}, "550"),  # Locust's own -u
+        ({"prompt_tokens": None, "users": {"A": {"prompt_tokens": "30"}, "B": {}}}, "30"),
+    ],
+)
+def test_the_sizes_asked_for_are_those_of_the_users_or_the_option(settings, sizes):
+    """As they were written."""
+    assert outputs.asked_sizes(settings, "prompt_tokens") == sizes
+
+
+def test_a_window_told_twice_is_one_and_the_last_word_counts(tmp_path):
+    """A window is kept when it closes and may be told again; another pass over the level is another window."""
+    first, again, second = Window(1, 1, 5, 6), Window(1, 1, 5, 9), Window(1, 2, 20, 30)
+    directory = started(tmp_path, [record()], [first, second, again])
+    finished(directory)
+    assert [Window(**window) for window in load_run(directory.path)["windows"]] == [again, second]
+
+
+def test_what_was_planned_survives_a_crash(tmp_path):
+    """It is noted at the beginning, so that a rebuild knows what was never sent."""
+    directory = RunDirectory.create(tmp_path, "r", {}, planned=60)
+    for name in ("a", "b"):
+        directory.journal.append("record", pack(record(name), 0))
+    totals = rebuild(directory.path)["totals"]
+    assert (totals["offered"], totals["succeeded"], totals["unsent"]) == (60, 2, 58)
+    assert load_run(started(tmp_path).path)["planned"] is None
+
+
+def refusal(make) -> str:
+    """The one line that it is refused with."""
+    with pytest.raises(ConfigError) as raised:
+        make()
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("place", ["file", "file/deeper", "file/deeper/still", "x" * 300, "link/deeper"])
+def test_a_bad_place_is_refused_before_anything_is_made(tmp_path, place):
+    """In the words of `create`, and nothing is there afterwards that was not before."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    said = refusal(lambda: check_place(tmp_path / place))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert said == refusal(lambda: RunDirectory.create(tmp_path / place, "r", {}))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_place_without_the_right_to_write_is_refused(tmp_path):
+    """Also where only a parent of it is there."""
+    tmp_path.chmod(0o500)
+    for place in (tmp_path, tmp_path / "a" / "b"):
+        with pytest.raises(ConfigError, match=r"cannot write there \(Permission denied\); choose another"):
+            check_place(place)
+    tmp_path.chmod(0o700)
+
+
+def test_a_good_place_is_fine_and_stays_as_it_was(tmp_path, monkeypatch):
+    """A directory, a relative one, and one that is still to be made."""
+    monkeypatch.chdir(tmp_path)
+    for place in (tmp_path, Path("results"), Path(), tmp_path / "a" / "b" / "c"):
+        check_place(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_ends_that_were_asked_for_are_no_doubt(tmp_path):
+    """`--exact-output no` is in the settings, and a rebuild from the table still knows."""
+    words = {"finish_reason": "stop", "requested_output_tokens": 150, "output_tokens": 9, "chunks": 1}
+    records = [record(str(n), token_source=TokenSource.SERVER, **words) for n in range(6)]
+    window = [Window(1, 1, BASE_NS, BASE_NS + 10**9)]
+    statuses = []
+    for exact in (False, None, True):
+        directory = started(tmp_path, records, window, f"r-{exact}", {"exact_output": exact})
+        finished(directory, planned=6)
+        statuses.append(rebuild(directory.path)["verdict"]["status"])
+    assert statuses == ["valid", "suspect", "suspect"]
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):

@@ -3,11 +3,13 @@
 import pytest
 from synthetic_run import BASE_NS, record, run
 
+from harness.errors import ErrorClass
+from harness.grid import clean, columns, number
 from harness.journal import Window
 from harness.metrics import summarise
-from harness.record import Phase, RequestRecord
+from harness.record import Outcome, Phase, RequestRecord
 from harness.rows import load, write
-from harness.tables import maritaca, number, render
+from harness.tables import lengths, maritaca, render
 
 S = 1_000_000_000
 
@@ -23,14 +25,13 @@ def sweep(tmp_path_factory):
 
 
 def level_rows(text: str) -> list[list[str]]:
-    """The cells of the lines that begin with a number."""
-    return [
-        line.split() for line in text.splitlines() if line.strip()[:1].isdigit() and "offered" not in line
-    ]
+    """The cells of the lines that begin with a number, down to the totals."""
+    lines = text.split("all phases: ", maxsplit=1)[0].splitlines()
+    return [line.split() for line in lines if line.strip()[:1].isdigit()]
 
 
 def test_each_level_is_a_row_with_its_figures_in_order(sweep):
-    """Concurrency, counts, system rates, request rates, TTFT, TPOT, E2E in seconds."""
+    """Users, successes of all, mean sizes, system rates, request rates, TTFT, TPOT, E2E in seconds."""
     _, summary = sweep
     table = level_rows(render(summary, {}))
     assert len(table) == 3
@@ -40,8 +41,9 @@ def test_each_level_is_a_row_with_its_figures_in_order(sweep):
         )
         assert cells == [
             str(level["concurrency"]),
-            str(level["requests"]),
-            str(level["failed"]),
+            f"{level['succeeded']}/{level['requests']}",
+            number(level["prompt_tokens"]["mean"]),
+            number(level["output_tokens"]["mean"]),
             number(level["system_output_tokens_per_s"]),
             number(level["system_total_tokens_per_s"]),
             *(number(rate[p]) for p in ("p10", "median", "p90")),
@@ -87,7 +89,7 @@ def test_no_line_is_wider_than_asked(sweep, width):
     big = {"mean": 123456.7, "median": 99999.4, "std": 1.0, "n": 5, "max": 1e7}
     big |= dict.fromkeys(["p5", "p10", "p50", "p90", "p95", "p99"], 88888.8)
     names = ("request_output_tokens_per_s", "ttft_ms", "tpot_ms", "e2e_ms")
-    level = {**summary["levels"][0], **dict.fromkeys(names, big), "requests": 999_999, "failed": 999_999}
+    level = {**summary["levels"][0], **dict.fromkeys(names, big), "requests": 999_999, "succeeded": 999_999}
     level |= {
         "system_output_tokens_per_s": 98765.4,
         "system_total_tokens_per_s": 98765.4,
@@ -100,11 +102,124 @@ def test_no_line_is_wider_than_asked(sweep, width):
     assert sum(row.count("88889*") for row in level_rows(text)) == 1
 
 
+def test_a_usual_sweep_fits_into_one_block(sweep):
+    """All columns beside one another in 110, the groups three spaces apart where there is room, two where not."""
+    _, summary = sweep
+    text = render(summary, {})
+    [heads] = [line for line in text.splitlines() if line.startswith("users")]
+    names = "users ok/all prompt output output total p10 median p90 p50 p95 p99 p50 p95 p50 p95"
+    assert " ".join(heads.split()) == names
+    groups = [("", ["a"], [["1"]]), ("", ["b"], [["2"]])]
+    assert columns(groups, 5) == ["", "a   b", "-   -", "1   2"]
+    assert columns(groups, 4) == ["", "a  b", "-  -", "1  2"]
+    assert columns([*groups, ("", ["c"], [["3"]])], 4) == [
+        "",
+        "a  b",
+        "-  -",
+        "1  2",
+        "",
+        "",
+        "a  c",
+        "-  -",
+        "1  3",
+    ]
+
+
+def sized(tmp_path, sizes: list[int], **fields) -> dict:
+    """The summary of requests that were asked for 100 tokens and gave these."""
+    asked = {"requested_output_tokens": 100, "prompt_tokens": 30, "requested_prompt_tokens": 30, "chunks": 1}
+    records = [record(str(n), **{**asked, **fields}, output_tokens=size) for n, size in enumerate(sizes)]
+    write(tmp_path / "t", records)
+    return summarise(load(tmp_path / "t"), [Window(1, 1, BASE_NS, BASE_NS + S)], run_id="x")
+
+
+def test_answers_that_ended_by_themselves_are_a_note(tmp_path):
+    """No doubt, but said under the table."""
+    summary = sized(tmp_path, [100] * 6 + [21] * 4, finish_reason="stop")
+    note = "level 1: 4 of 10 answers were shorter than asked (median 21 of 100 tokens), 4 of them ended by themselves"
+    assert summary["verdict"]["status"] == "valid"
+    assert lengths(summary) == [note]
+    assert f"lengths: {note}" in " ".join(render(summary, {}).split())
+
+
+def test_small_differences_are_a_note_and_none_is_not(tmp_path):
+    """Also what is within a tenth is said, if it is anything at all."""
+    assert lengths(sized(tmp_path, [100] * 8 + [99, 95, 104])) == [
+        "level 1: of 11 answers 2 shorter and 1 longer than asked, but not by much"
+    ]
+    assert lengths(sized(tmp_path, [100] * 8)) == []
+
+
+def test_prompts_are_noted_when_a_few_are_off(tmp_path):
+    """One of thirty is no doubt yet."""
+    records = [
+        record(
+            str(n), prompt_tokens=10 if n == 3 else 30, requested_prompt_tokens=30, chunks=1, output_tokens=1
+        )
+        for n in range(30)
+    ]
+    write(tmp_path / "t", records)
+    summary = summarise(load(tmp_path / "t"), [Window(1, 1, BASE_NS, BASE_NS + S)], run_id="x")
+    assert summary["verdict"]["status"] == "valid"
+    assert lengths(summary) == [
+        "level 1: 1 of 30 prompts were counted 10 tokens by the server where 30 were asked"
+    ]
+
+
+def test_what_the_verdict_says_is_not_said_twice(tmp_path):
+    """A length that is a doubt stands there, once."""
+    summary = sized(tmp_path, [21] * 8, finish_reason="length")
+    assert lengths(summary) == []
+    assert render(summary, {}).count("8 of 8 answers were shorter than asked (median 21 of 100 tokens)") == 1
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[31mred\u202e\nsecond\tline\x9b2J"
+
+
+def test_failures_are_listed_with_count_class_status_and_text(tmp_path):
+    """The commonest first, texts cut to the width; what never got a status or a text has a dash."""
+    failed = {"outcome": Outcome.FAILED, "error_class": ErrorClass.OVERLOAD, "http_status": 429}
+    records = [
+        *(record(f"a{n}", **failed, error_message=f"request {n} is too much for me") for n in range(12)),
+        record("b", outcome=Outcome.FAILED, error_class=ErrorClass.CONNECT),
+        record("c", **failed, error_message="x" * 400),
+    ]
+    write(tmp_path / "t", records)
+    text = render(summarise(load(tmp_path / "t"), [], run_id="x"), {}, width=60)
+    lines = text.splitlines()
+    at = lines.index("  12  overload  429  request 0 is too much for me")
+    assert lines[at + 1] == "   1  connect     \N{EN DASH}  \N{EN DASH}"
+    assert lines[at + 2] == "   1  overload  429  " + "x" * 36 + "..."
+    assert lines[at - 2 : at] == [
+        "failures in all phases: how many, class, HTTP status, what",
+        "the first of them said",
+    ]
+
+
+def test_nothing_that_came_from_outside_steers_the_terminal(tmp_path):
+    """Servers' texts, reasons, names and places are one printable line each."""
+    failed = {"outcome": Outcome.FAILED, "error_class": ErrorClass.BAD_STREAM, "error_message": ESCAPE}
+    write(tmp_path / "t", [record("a", **failed)])
+    summary = summarise(
+        load(tmp_path / "t"), [], run_id=ESCAPE, incomplete=[ESCAPE], findings=[("suspect", ESCAPE)]
+    )
+    text = render(
+        summary, {"model": ESCAPE, "host": ESCAPE, "results_dir": ESCAPE}, run_dir=tmp_path / ESCAPE
+    )
+    assert [c for c in text if not c.isprintable() and c != "\n"] == []
+    assert text.count("?]0;owned??[31mred? second line?2J") >= 6
+
+
+def test_cleaned_text_is_one_printable_line():
+    """White space becomes a space, what steers a terminal a question mark, letters of any script stay."""
+    assert clean("a\r\n b\t\x00c\u200bd é 漢") == "a b ?c?d é 漢"
+
+
 def test_what_was_not_measured_is_a_dash(sweep):
     """Never 0."""
     requests, _ = sweep
     summary = summarise(requests[requests["outcome"] == "failed"], [], run_id="x")
-    assert level_rows(render(summary, {}))[0][3:] == ["\N{EN DASH}"] * 12
+    assert level_rows(render(summary, {}))[0][2:] == ["\N{EN DASH}"] * 14
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""What report.html says about a run beside its figures: settings, server, client and host, in readable groups.
+
+Pure text from `run.json`'s and `summary.json`'s parts. Nothing is left out because it is unknown here: what
+no group names comes last, as dotted names. What was not set is not listed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["Pairs", "about", "client", "environment"]
+
+Pairs = list[tuple[str, str]]
+
+_WORKLOAD: Final = (
+    ("tokenizer", "tokenizer"),
+    ("exact_output", "exact output length"),
+    ("extra_body", "extra body"),
+    ("seed", "seed"),
+)
+_LOAD: Final = (
+    ("levels", "levels, users"),
+    ("requests_per_level", "measured requests a level"),
+    ("repeats", "passes"),
+    ("warmup", "warm-up requests a user"),
+    ("spawn_rate", "users started a second"),
+    ("run_time_s", "run time, s"),
+)
+_SERVER: Final = (("host", "address"), ("backend", "backend"), ("api_mode", "API"), ("model", "model"))
+_TIMEOUTS: Final = (
+    ("connect_timeout_s", "to connect, s"),
+    ("first_token_timeout_s", "to the first token, s"),
+    ("idle_timeout_s", "without a byte, s"),
+    ("total_timeout_s", "a whole request, s"),
+)
+_OF_A_USER: Final = (
+    ("prompt_tokens", "prompt tokens"),
+    ("output_tokens", "output tokens"),
+    ("sizer", "prompts sized by"),
+    ("path", "path"),
+)
+_OF_A_SERVER: Final = (
+    ("server", "says it is"),
+    ("slots", "slots"),
+    ("context", "context, tokens"),
+    ("forces_length", "can force a length"),
+    ("notes", "notes"),
+)
+_SAID_ELSEWHERE: Final = {"anchor_unix_ns", "run_name", "users", "labels", "results_dir"}
+
+
+def about(settings: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
+    """The run's settings as (heading, pairs): workload, load, server, timeouts, labels, and what is left."""
+    users, labels = settings.get("users"), settings.get("labels")
+    lanes = {str(name): lane for name, lane in users.items()} if isinstance(users, Mapping) else {}
+    sizes = () if lanes else _OF_A_USER[:2]
+    named = [
+        ("Workload", [*_lanes(lanes), *_picked(settings, (*sizes, *_WORKLOAD))]),
+        ("Load", [*_picked(settings, () if lanes else (("users", "users"),)), *_picked(settings, _LOAD)]),
+        ("Server", [*_picked(settings, _SERVER), *_servers(lanes)]),
+        ("Time limits", _picked(settings, _TIMEOUTS)),
+        ("Labels", _flat(labels) if isinstance(labels, Mapping) else []),
+    ]
+    known = {name for table in (_WORKLOAD, _LOAD, _SERVER, _TIMEOUTS, _OF_A_USER[:2]) for name, _ in table}
+    rest = {name: value for name, value in settings.items() if name not in known | _SAID_ELSEWHERE}
+    return [(heading, pairs) for heading, pairs in (*named, ("Other settings", _flat(rest))) if pairs]
+
+
+def client(health: Mapping[str, Any]) -> Pairs:
+    """What the load generator says of itself."""
+    lag, cpu = health.get("loop_lag_ms"), health.get("cpu_percent")
+    pairs: Pairs = []
+    if isinstance(lag, Mapping) and lag.get("n"):
+        parts = ", ".join(f"{name} {lag[name]:.3g} ms" for name in ("p50", "p99", "max"))
+        pairs.append(("late wake-ups", f"{parts} (of {lag['n']:,})"))
+    if isinstance(cpu, (int, float)):
+        pairs.append(("CPU", f"{cpu:.3g} % of one core"))
+    rest = {name: value for name, value in health.items() if name not in {"loop_lag_ms", "cpu_percent"}}
+    if source := rest.pop("stamp_source", None):
+        pairs.append(("arrivals stamped at", "our read" if source == "read" else str(source)))
+    return pairs + _flat(rest)
+
+
+def environment(run: Mapping[str, Any]) -> Pairs:
+    """Where it ran and with which versions."""
+    host, versions = run.get("host"), run.get("versions")
+    machine = host if isinstance(host, Mapping) else {}
+    named = _picked(machine, (("name", "host"), ("machine", "machine"), ("cpus", "CPUs")))
+    rest = {name: value for name, value in machine.items() if name not in {"name", "machine", "cpus"}}
+    return [*named, *_flat(rest), *_flat(versions if isinstance(versions, Mapping) else {})]
+
+
+def _lanes(lanes: Mapping[str, Any]) -> Pairs:
+    """Each user class's sizes; its name only where there are several."""
+    return [
+        (f"{user}: {name}" if len(lanes) > 1 else name, text)
+        for user, lane in lanes.items()
+        if isinstance(lane, Mapping)
+        for name, text in _picked(lane, _OF_A_USER)
+    ]
+
+
+def _servers(lanes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the server said of itself, each thing once."""
+    facts = [lane.get("server") for lane in lanes.values() if isinstance(lane, Mapping)]
+    pairs = [pair for fact in facts if isinstance(fact, Mapping) for pair in _picked(fact, _OF_A_SERVER)]
+    yield from dict.fromkeys(pairs)
+
+
+def _picked(values: Mapping[str, Any], names: Sequence[tuple[str, str]]) -> Pairs:
+    return [(said, text) for name, said in names if (text := _text(values.get(name)))]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Pairs:
+    """Nested values under dotted names; what was not set is left out."""
+    pairs: Pairs = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            pairs += _flat(value, f"{prefix}{name}.")
+        elif text := _text(value):
+            pairs.append((f"{prefix}{name}", text))
+    return pairs
+
+
+def _text(value: Any) -> str:  # noqa: ANN401  settings are JSON
+    """A setting in words; empty for one that was not set."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+        case list() | tuple():
+            return ", ".join(map(str, value))
+        case dict():
+            return ", ".join(f"{name}: {_text(item) or 'null'}" for name, item in value.items())
+        case _:
+            return str(value)
