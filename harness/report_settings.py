@@ -22,6 +22,7 @@ _LOAD: Final = (
     ("requests_per_level", "measured requests a level"),
     ("repeats", "passes"),
     ("warmup", "warm-up requests a user"),
+    ("num_users", "users"),
     ("spawn_rate", "users started a second"),
     ("run_time_s", "run time, s"),
 )

@@ -97,5 +97,8 @@ def apart(bases: Sequence[float], frame: Box) -> list[float]:
     for index in order:
         found[index] = min(free, bases[index])
         free = found[index] - STEP
-    lower = max(0.0, frame.top + 11 - min(found, default=math.inf))
-    return [base + lower for base in found]
+    least = frame.top + 11
+    for index in reversed(order):
+        found[index] = max(least, found[index])
+        least = found[index] + STEP
+    return found
