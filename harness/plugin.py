@@ -69,8 +69,7 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
         if not environment.stop_timeout:
             environment.stop_timeout = DRAIN_S
         if web_ui is None:
-            session.prepare(settings)
-            session.warn(settings)
+            session.warn(session.prepare(settings))
             parsed = parsed_options(environment)
             parsed.only_summary = not parsed.print_stats  # our progress line replaces Locust's table
     except ConfigError as error:

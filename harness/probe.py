@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from harness.backends.base import Backend, Json, body_error, count, mapping, text
+from harness.backends.base import Backend, Json, body_error, count, mapping, printable, text
 from harness.control import cause, session
 from harness.errors import ConfigError
 from harness.target import Target
@@ -215,4 +215,4 @@ def _some(names: list[str]) -> str:
 
 def _one_line(said: str) -> str:
     """A foreign text as a terminal may have it."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(said.split()))[:200]
+    return printable(said)[:200]

@@ -100,13 +100,15 @@ class Run:
     def finished(self, segment: Segment, slot: Slot) -> None:
         """A request that had leave is over."""
         self.plan.finished(segment, slot, now_ns())
-        self._journal_windows()
+        if segment.end_ns is not None:  # only a level's last few requests get here: this is the load path
+            self._journal_windows()
         if segment.is_done:
             self.segment_done.set()
 
     def users_ready(self, users: int) -> None:
         """All users asked for are up."""
         self.plan.users_ready(users, now_ns())
+        self._journal_windows()
         self._wake()
 
     def next_segment(self) -> Segment | None:

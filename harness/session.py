@@ -63,13 +63,15 @@ class Session:
         self.run = Run(settings, classes)
         return self.run
 
-    def warn(self, settings: Settings) -> None:
+    def warn(self, run: Run) -> None:
         """Say what is allowed but hardly meant."""
-        others = [user.__name__ for user in self.environment.user_classes if run_lacks(self.run, user)]
+        measured: set[type] = set(run.lanes)
+        others = [user.__name__ for user in self.environment.user_classes if user not in measured]
         if others:
             say(
                 f"{', '.join(others)} is no LLMUser: it is among the users of a level, but nothing it does is measured"
             )
+        settings = run.settings
         ramp_s = (settings.users or 1) / (settings.spawn_rate or 1)
         if settings.run_time_s and ramp_s > settings.run_time_s:
             say(
@@ -234,11 +236,6 @@ class LevelsShape(LoadTestShape):
         ):  # Locust will start nobody, and so will not say when
             run.users_ready(segment.level)
         return segment.level, float(min(segment.level, 100))
-
-
-def run_lacks(run: Run | None, user_class: type) -> bool:
-    """Is it a user class that the run knows nothing of?"""
-    return run is not None and user_class not in run.lanes
 
 
 def parsed_options(environment: Environment) -> Namespace:

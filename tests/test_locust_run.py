@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -373,39 +375,22 @@ def test_locusts_statistics_are_in_milliseconds_and_one_a_request(tmp_path: Path
 
 def test_two_runs_from_the_web_ui(tmp_path: Path, server: Server) -> None:
     """Started, stopped and started again over HTTP: two directories, nothing of the first in the second."""
-    port = free_port()
-    process = start(
-        "openai.py",
-        tmp_path / "r",
-        "--host",
-        server.url,
-        *SMALL,
-        "--web-host",
-        "127.0.0.1",
-        "--web-port",
-        str(port),
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _until(lambda: _answers(url))
+    with _web_ui(tmp_path / "r", server) as page:
         for users in (1, 2):
             requests.post(
-                f"{url}/swarm", data={"user_count": users, "spawn_rate": users}, timeout=10
+                f"{page.url}/swarm", data={"user_count": users, "spawn_rate": users}, timeout=10
             ).raise_for_status()
             _wait_for_records(tmp_path / "r", 5, directories=users)
-            requests.post(f"{url}/stop", timeout=30).raise_for_status()
+            requests.post(f"{page.url}/stop", timeout=30).raise_for_status()
             _until(lambda users=users: len(list((tmp_path / "r").glob("*/summary.json"))) == users)
-    finally:
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    assert process.returncode in (0, 5), err
-    assert "Traceback" not in err
+    assert page.code in (0, 5), page.err
+    assert "Traceback" not in page.err
     first, second = sorted((tmp_path / "r").iterdir())
     for directory, users in ((first, 1), (second, 2)):
         summary = json.loads((directory / "summary.json").read_bytes())
         assert summary["complete"], summary["incomplete"]
         assert [level["concurrency"] for level in summary["levels"] if level["concurrency"]] == [users]
-    assert out.count("system tok/s") == 2
+    assert page.out.count("system tok/s") == 2
 
 
 @pytest.mark.parametrize("flag", ["--master", "--worker", "--processes=2"])
@@ -431,36 +416,47 @@ def test_a_body_that_is_never_accepted_stops_the_run(tmp_path: Path, server: Ser
 
 def test_a_bad_value_in_the_web_form_starts_nothing(tmp_path: Path, server: Server) -> None:
     """It is said in the log and on the page, no user throws a traceback, and the next start works."""
-    port = free_port()
-    process = start(
-        "openai.py",
-        tmp_path / "r",
-        "--host",
-        server.url,
-        *SMALL,
-        "--web-host",
-        "127.0.0.1",
-        "--web-port",
-        str(port),
-    )
-    url = f"http://127.0.0.1:{port}"
     form = {"user_count": 2, "spawn_rate": 2}
-    try:
-        _until(lambda: _answers(url))
-        requests.post(f"{url}/swarm", data=form | {"prompt_tokens": "abc"}, timeout=10).raise_for_status()
-        _until(lambda: bool(requests.get(f"{url}/exceptions", timeout=10).json()["exceptions"]))
-        (told,) = requests.get(f"{url}/exceptions", timeout=10).json()["exceptions"]
+    with _web_ui(tmp_path / "r", server) as page:
+        requests.post(
+            f"{page.url}/swarm", data=form | {"prompt_tokens": "abc"}, timeout=10
+        ).raise_for_status()
+        _until(lambda: bool(requests.get(f"{page.url}/exceptions", timeout=10).json()["exceptions"]))
+        (told,) = requests.get(f"{page.url}/exceptions", timeout=10).json()["exceptions"]
         assert "--prompt-tokens" in told["msg"]
         time.sleep(1)
         assert not (tmp_path / "r").exists()
-        requests.post(f"{url}/swarm", data=form | {"prompt_tokens": "40"}, timeout=10).raise_for_status()
+        requests.post(f"{page.url}/swarm", data=form | {"prompt_tokens": "40"}, timeout=10).raise_for_status()
         _wait_for_records(tmp_path / "r", 5)
-        requests.post(f"{url}/stop", timeout=30).raise_for_status()
+        requests.post(f"{page.url}/stop", timeout=30).raise_for_status()
+    assert "Traceback" not in page.err
+    assert page.err.count("cannot start") == 1
+
+
+@dataclass
+class Page:
+    """Locust's web UI; what the process said, and its exit code, once it has ended."""
+
+    url: str
+    out: str = ""
+    err: str = ""
+    code: int | None = None
+
+
+@contextmanager
+def _web_ui(results: Path, server: Server) -> Iterator[Page]:
+    """Locust with its web UI up, ended by Ctrl-C."""
+    port = free_port()
+    where = ("--web-host", "127.0.0.1", "--web-port", str(port))
+    process = start("openai.py", results, "--host", server.url, *SMALL, *where)
+    page = Page(f"http://127.0.0.1:{port}")
+    try:
+        _until(lambda: _answers(page.url))
+        yield page
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert "Traceback" not in err
-    assert err.count("cannot start") == 1
+        page.out, page.err = process.communicate(timeout=30)
+        page.code = process.returncode
 
 
 def _answers(url: str) -> bool:
