@@ -1,196 +1,247 @@
-"""What a streamed event costs this client, and how far its stamps are off: beside a plain Locust user.
+"""How exact this client is and what an event costs it: against the truth, beside the physical limit and other clients.
 
-The simulator streams N answers at once on a fixed step and logs when it wrote what. Two clients take them in
-turn, each in a process of its own: ours, and a `FastHttpUser` session with `iter_lines` and one `json.loads`
-per event, as most Locust files for language models have it. Both run on this machine together with the server:
-compare the rows, not a row with another machine's.
-
-    python bench/bench.py --streams 50 --tokens 100 --rounds 3
+A C server streams on an exact schedule and logs when it really sent; every client in turn takes the same load; the
+two logs are compared. Writes RESULTS.md (and its numbers, results.json) beside this file.
 """
 
 import argparse
-import json
-import resource
-import statistics
-import subprocess
+import os
+import platform
+import shlex
+import signal
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from harness.servers.process import free_port, running
+import bookkeeping
+import idle
+import results
+import soak
+import stamps
+import toolchain
+from clients import CLIENTS
+from loads import LOADS, QUICK, Load
+from processes import HERE, BenchError, Place, places, run, serving
+from score import Figures, judge, median
+from table import Row, table
 
-STEP_MS = 20
-PROMPT = "the quick brown fox jumps over the lazy dog " * 4
+QUICK_CLIENTS: Final = ("c", "c-own", "tokenswarm")
+EPILOG: Final = f"""\
+examples:
+  make bench                                            everything but the soak, about half an hour
+  python bench/bench.py --quick                         one short round, ten seconds; writes nothing
+  python bench/bench.py --clients c,tokenswarm --loads 1000x50 --rounds 5
+  python bench/bench.py --soak 30                       thirty minutes at 300 streams of 50 events/s
+  python bench/bench.py --bookkeeping                   what Locust and our bookkeeping cost a request
+
+clients: {", ".join(CLIENTS)}
+loads:   {", ".join(LOADS)}
+
+RESULTS.md is written when every client and every load was measured, and by --soak and --bookkeeping; --save
+writes it in other cases too.
+"""
 
 
-def main() -> int:
-    """Run the rounds and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--streams", type=int, default=50, help="answers streamed at once (default 50)")
-    parser.add_argument(
-        "--tokens", type=int, default=100, help="tokens, and so events, of each (default 100)"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each client, alternating (default 3)")
-    parser.add_argument("--client", choices=CLIENTS, help=argparse.SUPPRESS)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.client:
-        return _be_client(args)
-    if min(args.streams, args.tokens, args.rounds) < 1:
-        print("bench: --streams, --tokens and --rounds must be at least 1", file=sys.stderr)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure; the exit code: 0 done (met or not), 2 wrong usage or not possible here, 130 interrupted."""
+    args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are ended
+    try:
+        _check(args)
+        toolchain.build_c(_say)
+        if args.soak is not None:
+            return _soak(args)
+        if args.bookkeeping:
+            return _bookkeeping(args)
+        return _loads(args)
+    except BenchError as error:
+        print(f"bench: error: {error}", file=sys.stderr)
         return 2
-    rounds: dict[str, list[dict[str, float]]] = {client: [] for client in CLIENTS}
-    for _ in range(args.rounds):
-        for client, figures in rounds.items():
-            figures.append(_round(client, args.streams, args.tokens))
-    print(
-        f"{args.streams} streams of {args.tokens} tokens, one each {STEP_MS} ms; medians of {args.rounds} rounds\n"
+    except KeyboardInterrupt:
+        print("bench: interrupted; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench.py",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    columns = {
-        "cpu_us": "CPU µs/event",
-        "p50": "TTFT error ms p50",
-        "p99": "p99",
-        "gap": "median gap ms",
-        "rss_mb": "RSS MB",
-    }
-    print(f"{'client':<22}" + "".join(f"{name:>19}" for name in columns.values()))
-    for client, figures in rounds.items():
-        row = [statistics.median(figure[column] for figure in figures) for column in columns]
-        print(f"{client:<22}" + "".join(f"{value:>19.2f}" for value in row))
-    print(
-        f"\ntruth: gaps of {STEP_MS} ms; TTFT errors are against the times the server logged before each first write"
+    parser.add_argument("--clients", metavar="A,B", help="only these clients")
+    parser.add_argument("--loads", metavar="A,B", help="only these loads")
+    parser.add_argument(
+        "--rounds", type=int, default=3, metavar="N", help="rounds, all clients in each (default 3)"
     )
-    return 0
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of each load instead of its own")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"one round of {QUICK.name} with {', '.join(QUICK_CLIENTS)}"
+    )
+    parser.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="a long run of tokenswarm: memory, losses, descriptors"
+    )
+    parser.add_argument("--bookkeeping", action="store_true", help="cost of a request outside the engine")
+    parser.add_argument("--save", action="store_true", help="write RESULTS.md even of a part of it")
+    return parser
 
 
-def _round(client: str, streams: int, tokens: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        log, port = Path(folder) / "truth.jsonl", free_port()
-        costs = [
-            "--slots",
-            str(streams),
-            "--step-base-ms",
-            str(STEP_MS),
-            "--step-per-seq-ms",
-            "0",
-            "--prefill-rate",
-            "1e9",
-        ]
-        command = [sys.executable, "-m", "harness.simulator", "--port", str(port), "--log", str(log), *costs]
-        url = f"http://127.0.0.1:{port}"
-        with running(command, url=url, health="/health", name="the simulator", deadline_s=30):
-            ask = [
-                sys.executable,
-                __file__,
-                "--client",
-                client,
-                "--url",
-                url,
-                "--streams",
-                str(streams),
-                "--tokens",
-                str(tokens),
-            ]
-            said = json.loads(subprocess.run(ask, check=True, capture_output=True, text=True).stdout)
-        rows = [json.loads(line) for line in log.read_text().splitlines()]
-    truth = {row["id"]: (row["first_token_ns"] - row["received_ns"]) / 1e6 for row in rows}
-    errors = sorted(ttft - truth[name] for name, ttft in said["ttft_ms"].items())
-    return {
-        "cpu_us": said["cpu_s"] * 1e6 / said["events"],
-        "p50": statistics.median(errors),
-        "p99": errors[int(0.99 * (len(errors) - 1))],
-        "gap": statistics.median(said["gaps_ms"]),
-        "rss_mb": said["rss_mb"],
-    }
-
-
-def _be_client(args: argparse.Namespace) -> int:
-    """One client process: all streams once to warm up, then once measured."""
-    send = CLIENTS[args.client](args.url, args.tokens)
-    import gevent  # noqa: PLC0415  # each client decides first whether to patch
-
-    ttft_ms: dict[str, float] = {}
-    gaps_ms: list[float] = []
-    events = 0
-
-    def take() -> None:
-        nonlocal events
-        name, ttft, gaps = send()
-        ttft_ms[name] = ttft
-        gaps_ms.extend(gaps)
-        events += len(gaps) + 1
-
-    gevent.joinall([gevent.spawn(send) for _ in range(args.streams)], raise_error=True)
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    gevent.joinall([gevent.spawn(take) for _ in range(args.streams)], raise_error=True)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    rss_mb = after.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
-    print(
-        json.dumps(
-            {"ttft_ms": ttft_ms, "gaps_ms": gaps_ms, "events": events, "cpu_s": cpu_s, "rss_mb": rss_mb}
+def _check(args: argparse.Namespace) -> None:
+    """What is wrong with the options, before anything starts."""
+    if platform.system() != "Linux":
+        raise BenchError("it needs Linux: epoll, SO_TIMESTAMPNS and pinned cores")
+    if args.rounds < 1:
+        raise BenchError(f"--rounds {args.rounds}: at least 1")
+    if args.soak is not None and not 0.1 <= args.soak <= 1440:
+        raise BenchError(f"--soak {args.soak:g}: minutes, from 0.1 to 1440")
+    if args.soak is not None and args.bookkeeping:
+        raise BenchError("--soak and --bookkeeping are two runs: give one of them")
+    chosen = _chosen_loads(args)
+    _chosen(args.clients, CLIENTS, "--clients", "client")
+    shortest = max(load.spread_s for load in chosen) + 0.5
+    if args.seconds is not None and args.soak is None and args.seconds < shortest:
+        raise BenchError(
+            f"--seconds {args.seconds:g}: at least {shortest:g}, since starts are spread over {shortest - 0.5:g} s"
         )
+    if len(os.sched_getaffinity(0)) < 2:
+        _say("only one core: server and client share it, and the figures show little but that")
+
+
+def _chosen(given: str | None, known: Iterable[str], option: str, kind: str) -> list[str]:
+    names = list(known)
+    wanted = [name.strip() for name in given.split(",") if name.strip()] if given is not None else names
+    unknown = [name for name in wanted if name not in names]
+    if unknown or not wanted:
+        raise BenchError(
+            f"{option} {given!r}: no {kind} {(unknown or [''])[0]!r}; choose from {', '.join(names)}"
+        )
+    return wanted
+
+
+def _chosen_loads(args: argparse.Namespace) -> list[Load]:
+    if args.quick and args.loads is None:
+        return [QUICK]
+    return [LOADS[name] for name in _chosen(args.loads, LOADS, "--loads", "load")]
+
+
+def _loads(args: argparse.Namespace) -> int:
+    chosen = [load.lasting(args.seconds) if args.seconds else load for load in _chosen_loads(args)]
+    quick = args.quick and args.clients is None
+    names = list(QUICK_CLIENTS) if quick else _chosen(args.clients, CLIENTS, "--clients", "client")
+    rounds = 1 if args.quick else args.rounds
+    server, client = places()
+    why_not = toolchain.build_venv(_say) if any(CLIENTS[name].needs_venv for name in names) else None
+    idle_mb = None if args.quick else idle.worker_mb()
+    seconds = rounds * len(names) * sum(load.seconds + 5 for load in chosen)
+    _say(
+        f"{rounds} rounds of {len(names)} clients under {len(chosen)} loads, about {max(1, seconds / 60):.0f} min; {client.priority}"
     )
+    found: dict[str, dict[str, list[Figures] | str]] = {
+        load.name: {name: [] for name in names} for load in chosen
+    }
+    for number in range(rounds):
+        for load in chosen:
+            for name in names:
+                what = (
+                    why_not if CLIENTS[name].needs_venv and why_not else _measured(name, load, server, client)
+                )
+                _say(f"round {number + 1}/{rounds} {load.name:<8} {name:<20} {_line(what)}")
+                _keep(found[load.name], name, what)
+    rows = {
+        load: {name: row if isinstance(row, str) else median(row) for name, row in by.items()}
+        for load, by in found.items()
+    }
+    print("\n" + results.tables(rows, idle_mb) + "\n")
+    part = _part(client, {"rows": _stored(rows), "idle_mb": idle_mb})
+    if args.save or (set(names) == set(CLIENTS) and {load.name for load in chosen} == set(LOADS)):
+        _save("loads", part)
+    whole = set(names) == set(CLIENTS) and args.loads is None
+    return _bookkeeping(args) if whole and not args.quick else 0
+
+
+def _keep(by_client: dict[str, list[Figures] | str], name: str, what: Row) -> None:
+    """One failure is the client's row: a median of the rounds that happened to work would flatter it."""
+    rounds = by_client[name]
+    if isinstance(what, str):
+        by_client[name] = what
+    elif not isinstance(rounds, str):
+        rounds.append(what)
+
+
+def _measured(name: str, load: Load, server: Place, client: Place) -> Row:
+    """One client under one load; a client's failure is a row too."""
+    with tempfile.TemporaryDirectory() as folder:
+        truth, own = Path(folder) / "truth", Path(folder) / "client"
+        try:
+            with serving(server, truth) as up:
+                outcome = run(
+                    CLIENTS[name].command(up.port, load, own), client, deadline_s=4 * load.seconds + 60
+                )
+            rss = [(sample.time_ns, sample.rss_mb) for sample in outcome.samples]
+            return judge(
+                load,
+                outcome.said,
+                stamps.read(truth),
+                stamps.read(own),
+                rss_mb=rss,
+                others_percent=outcome.others_percent,
+            )
+        except (BenchError, ValueError) as error:
+            return f"not measured: {error}"
+
+
+def _line(what: Row) -> str:
+    if isinstance(what, str):
+        return what
+    return f"{what.events_per_s:9,.0f} events/s {what.cpu_us:7.2f} µs/event" + (
+        f"  (others took {what.others_percent:.0f} % of its core)" if what.others_percent > 3 else ""
+    )
+
+
+def _soak(args: argparse.Namespace) -> int:
+    server, client = places()
+    found = soak.measure(server, client, args.soak)
+    print("\n" + table(["target", "measured", ""], [target.cells for target in soak.targets(found)]))
+    if args.save or args.soak >= 30:
+        _save("soak", _part(client, asdict(found)))
     return 0
 
 
-Send = Callable[[], tuple[str, float, list[float]]]
+def _bookkeeping(args: argparse.Namespace) -> int:
+    server, client = places()
+    cost = bookkeeping.measure(server, client, args.rounds, args.seconds or bookkeeping.SECONDS)
+    print("\n" + table(["target", "measured", ""], [bookkeeping.target(cost).cells]))
+    if args.save or args.rounds >= 3:
+        _save("bookkeeping", _part(client, asdict(cost)))
+    return 0
 
 
-def _tokenswarm(url: str, tokens: int) -> Send:
-    from gevent import monkey  # noqa: PLC0415
-
-    monkey.patch_all()
-    from harness import backends, target  # noqa: PLC0415
-    from harness.backends.base import Ask  # noqa: PLC0415
-    from harness.client import Client  # noqa: PLC0415
-    from harness.engine import Engine  # noqa: PLC0415
-    from harness.exchange import Timeouts  # noqa: PLC0415
-    from harness.plan import Slot  # noqa: PLC0415
-    from harness.record import Phase  # noqa: PLC0415
-
-    engine = Engine(target.parse(url), Timeouts())
-    client = Client(engine, backends.find("openai", "completions"), "bench", None, lambda _: None)
-    ask = Ask(PROMPT, tokens, model="simulated", exact_length=True)
-
-    def send() -> tuple[str, float, list[float]]:
-        slot = Slot(1, 1, Phase.MEASURE)
-        record = client.run(ask, slot, name="bench", scheduled_ns=0, prompt_tokens=None)
-        return str(record.response_id), record.ttft_ms or 0.0, [gap / 1e3 for gap in record.chunk_gaps_us]
-
-    return send
+def _stored(rows: dict[str, dict[str, Row]]) -> dict[str, dict[str, object]]:
+    return {
+        load: {name: row if isinstance(row, str) else asdict(row) for name, row in by.items()}
+        for load, by in rows.items()
+    }
 
 
-def _fast_http_user(url: str, tokens: int) -> Send:
-    from locust import events  # noqa: PLC0415  # patches
-    from locust.contrib.fasthttp import FastHttpSession  # noqa: PLC0415
-
-    session = FastHttpSession(url, events.request, None, concurrency=10_000)
-    body = {
-        "model": "simulated", "prompt": PROMPT, "max_tokens": tokens, "ignore_eos": True, "stream": True,
-    }  # fmt: skip
-
-    def send() -> tuple[str, float, list[float]]:
-        begin, times, name = time.perf_counter(), [], ""
-        for line in session.iter_lines("/v1/completions", method="POST", json=body):
-            if not line.startswith("data: {"):
-                continue
-            event = json.loads(line[6:])
-            if event["choices"] and event["choices"][0]["text"]:
-                times.append(time.perf_counter())
-                name = event["id"]
-        gaps = [(after - before) * 1e3 for before, after in pairwise(times)]
-        return name, (times[0] - begin) * 1e3, gaps
-
-    return send
+def _part(client: Place, found: dict[str, object]) -> results.Part:
+    command = "python bench/bench.py" + "".join(f" {shlex.quote(word)}" for word in sys.argv[1:])
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return results.Part(date, command, toolchain.machine(), toolchain.versions(), client.priority, found)
 
 
-CLIENTS: dict[str, Callable[[str, int], Send]] = {"tokenswarm": _tokenswarm, "FastHttpUser": _fast_http_user}
+def _save(name: str, part: results.Part) -> None:
+    path = HERE / "results.json"
+    results.save(path, results.load(path) | {name: part})
+    _say("bench/RESULTS.md written")
+
+
+def _say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
 
 if __name__ == "__main__":
     sys.exit(main())

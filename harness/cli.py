@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import __version__, demo
 from harness.errors import ConfigError
+from harness.selftest import cli as selftest
 from harness.simulator import cli as simulator
 
 _EPILOG = """\
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     simulator.add_parser(subparsers)
     demo.add_parser(subparsers)
+    selftest.add_parser(subparsers)
     listing = subparsers.add_parser(
         "options",
         help="list the options that tokenswarm adds to Locust's",

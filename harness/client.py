@@ -16,10 +16,10 @@ from harness.clock import now_ns
 from harness.decode import Answer, decode, has_content
 from harness.engine import Engine
 from harness.errors import ErrorClass
-from harness.exchange import Exchange
-from harness.http1 import Received
+from harness.exchange import Exchange, SetUp
 from harness.plan import Slot
-from harness.record import Outcome, RequestRecord, TokenSource
+from harness.received import Received
+from harness.record import Outcome, RequestRecord, StampSource, TokenSource
 
 _AFTER_THE_END = (ErrorClass.RESET, ErrorClass.IDLE_TIMEOUT, ErrorClass.TOTAL_TIMEOUT)
 
@@ -65,6 +65,7 @@ class Client:
         # A stream that broke off has no final count, but its last event may have a running one.
         counted = answer.tokens_so_far if answer.output_tokens is None else answer.output_tokens
         outcome, error_class, message = _judge(exchange, answer)
+        set_up = exchange.set_up or SetUp()
         return RequestRecord(
             request_id=labels.request_id,
             name=labels.name,
@@ -88,6 +89,7 @@ class Client:
             output_tokens=counted,
             cached_tokens=answer.cached_tokens,
             token_source=None if counted is None else TokenSource.SERVER,
+            stamp_source=_stamp_source(exchange.received),
             streamed=answer.streamed,
             http_status=answer.status,
             response_id=answer.response_id,
@@ -97,7 +99,9 @@ class Client:
             server_queue_ms=answer.queue_ms,
             server_prefill_ms=answer.prefill_ms,
             server_decode_ms=answer.decode_ms,
-            connect_ms=None if exchange.connect_ns is None else exchange.connect_ns / 1e6,
+            dns_ms=_ms(set_up.dns_ns),
+            connect_ms=_ms(set_up.connect_ns),
+            tls_ms=_ms(set_up.tls_ns),
             reconnects=exchange.reconnects,
             text=answer.text or None,
         )
@@ -132,6 +136,17 @@ class Client:
             if message.endswith(self.secret[:length]):
                 return message[:-length] + "***"
         return message
+
+
+def _stamp_source(received: Received) -> StampSource:
+    own = received.own_stamps
+    if own == len(received.read_times):
+        return StampSource.READ
+    return StampSource.MIXED if own else StampSource.KERNEL
+
+
+def _ms(duration_ns: int | None) -> float | None:
+    return None if duration_ns is None else duration_ns / 1e6
 
 
 def _judge(exchange: Exchange, answer: Answer) -> tuple[Outcome, ErrorClass | None, str | None]:

@@ -3,14 +3,24 @@
 import ssl
 
 import requests
+import urllib3
+from urllib3.exceptions import InsecureRequestWarning
+
+from harness.tls import KNOWN, Trust
+
+Session = requests.Session
 
 
-def session(secret: str | None) -> requests.Session:
+def session(secret: str | None, trust: Trust = KNOWN) -> Session:
     """A session for questions outside the load. No proxy, and trust in the same certificates, as for the load."""
-    opened = requests.Session()
+    opened = Session()
     opened.trust_env = False
-    trusted = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR, else the system's
-    opened.verify = trusted.cafile or trusted.capath or True
+    if trust.insecure:
+        opened.verify = False
+        urllib3.disable_warnings(InsecureRequestWarning)  # the user has been told, once
+    else:
+        known = ssl.get_default_verify_paths()  # SSL_CERT_FILE and SSL_CERT_DIR, else the system's
+        opened.verify = str(trust.ca_file or "") or known.cafile or known.capath or True
     if secret:
         opened.headers["Authorization"] = f"Bearer {secret}"
     return opened

@@ -1,8 +1,8 @@
 """Why a run's figures may not be trusted, as far as its own table can tell.
 
 A finding is (status, reason); the verdict is the worst status of all of them, with every reason. Reasons
-are one line each: what was seen, with its number, and what to do about it. Doubts about the client (its
-CPU, late sends, lost workers) come from elsewhere and are only ranked here.
+are one line each: what was seen, with its number, and what to do about it. Doubts about the client
+(`harness.client_doubts`) and lost workers come from elsewhere and are only ranked here.
 
 Lengths are judged here too. A size is *off* if it differs from the one asked for by more than a tenth and by
 more than one token: whether a start or end token counts is the server's business. An answer that came short

@@ -2,9 +2,9 @@
 
 What kills the accuracy of a load generator in Python is work between the socket and the clock. So all
 connections sit in one private poller that gevent's hub watches with a single watcher. Its callback,
-`Engine.drain`, does nothing but read what is ready, stamp the read, and append the bytes to the
-`Exchange` they belong to. No greenlet is switched to and nothing is parsed until a response is complete;
-then its own greenlet wakes and parses (`harness.decode`), calling `drain` again between slices.
+`Engine.drain`, does nothing but read what is ready and append the bytes and their stamp to what was
+received before. No greenlet is switched to and nothing is parsed until a response may be complete; then
+its own greenlet wakes and parses (`harness.decode`), calling `drain` again between slices.
 
 A greenlet waits for its own response to be parsed before it sends again, so there is never more than
 one unparsed response per user: the backlog is bounded by construction.
@@ -17,76 +17,57 @@ we wrote a request and before a byte of the answer came is replaced once and cou
 attempt; opening a connection is never inside TTFT.
 """
 
-import os
 import ssl
 
 import gevent
-from gevent import socket
 
 from harness.clock import now_ns
-from harness.errors import ErrorClass
+from harness.connection import Connection, Opener, reason
 from harness.exchange import Exchange, Timeouts
 from harness.poller import HAVE_EPOLL, EpollPoller, HubPoller, Poller
 from harness.target import Target
-from harness.tls import Channel
+from harness.tls import context
+from harness.vitals import Vitals
 
-READ_BYTES = 65_536
 SWEEP_S = 0.05  # how late a timeout may be noticed
-
-
-class Connection:
-    """One socket, and the exchange it is busy with."""
-
-    __slots__ = ("exchange", "fd", "reused", "sock", "tls")
-
-    def __init__(self, sock: socket.socket, tls: Channel | None) -> None:
-        self.sock = sock
-        self.fd: int = sock.fileno()
-        self.tls = tls
-        self.exchange: Exchange | None = None
-        self.reused = False
-
-    def send(self, payload: bytes) -> None:
-        """Write a whole request, waiting cooperatively while the socket is full."""
-        self.sock.sendall(self.tls.encrypt(payload) if self.tls else payload)
-
-    def read(self) -> None:
-        """One read, stamped, into the exchange. Called when the poller says there is something."""
-        why = "the server closed the connection"
-        closed = False
-        try:
-            data = os.read(self.fd, READ_BYTES)
-            time_ns = now_ns()
-            closed = not data
-            if data and self.tls:
-                data, closed = self.tls.decrypt(data)
-        except BlockingIOError:
-            return
-        except OSError as error:  # ssl.SSLError is one
-            data, time_ns, closed, why = b"", 0, True, _reason(error)
-        exchange = self.exchange
-        if exchange is not None:
-            if data:
-                exchange.take(data, time_ns)
-            if closed:
-                exchange.close(why)
+DELAYS = 20_000  # kept in `Vitals`, should nobody take them; a busy second has some thousand
 
 
 class Engine:
     """All connections of this process to one target. Use from greenlets of one thread only."""
 
-    def __init__(self, target: Target, timeouts: Timeouts, *, portable: bool = False) -> None:
-        """`portable` forces the poller for platforms without epoll."""
+    def __init__(
+        self,
+        target: Target,
+        timeouts: Timeouts,
+        *,
+        tls: ssl.SSLContext | None = None,
+        portable: bool = False,
+        kernel_stamps: bool = True,
+    ) -> None:
+        """An engine without connections.
+
+        Args:
+            target: where every request goes.
+            timeouts: what is too long.
+            tls: how to meet an https target; the system's authorities by default.
+            portable: the poller for platforms without epoll, wherever we are.
+            kernel_stamps: off, every read is stamped by our own clock.
+        """
         self.target = target
         self.timeouts = timeouts
-        self._tls = ssl.create_default_context() if target.tls else None
+        self.vitals = Vitals()
+        secure = (tls or context()) if target.tls else None
+        self._opener = Opener(target, timeouts, secure, kernel_stamps=kernel_stamps)
         self._poller: Poller = (
-            EpollPoller(self.drain) if HAVE_EPOLL and not portable else HubPoller(self._ready)
+            EpollPoller(self._arrived, may_rest=kernel_stamps)
+            if HAVE_EPOLL and not portable
+            else HubPoller(self._ready)
         )
+        self._found = 0
         self._connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
         self._active: set[Exchange] = set()
-        self._addresses: list[tuple[int, tuple[object, ...]]] = []
         self._timer = gevent.get_hub().loop.timer(SWEEP_S, SWEEP_S, ref=False)
         self._timer.start(self._sweep)
 
@@ -106,8 +87,27 @@ class Engine:
 
     def drain(self) -> None:
         """Read and stamp everything that is ready now."""
-        for fd in self._poller.ready():
-            self._ready(fd)
+        ready = self._poller.ready()
+        if not ready:
+            return
+        kernel_reads = newest_ns = 0
+        connections = self._connections
+        for fd, _ in ready:
+            connection = connections.get(fd)
+            if connection is None:
+                continue
+            if connection.exchange is None:
+                self._part(connection)
+            elif kernel_ns := connection.read():
+                kernel_reads += 1
+                newest_ns = kernel_ns
+        self._found += len(ready)
+        vitals = self.vitals
+        vitals.reads += len(ready)
+        vitals.kernel_reads += kernel_reads
+        vitals.most_ready = max(vitals.most_ready, len(ready))
+        if newest_ns and len(vitals.delays_ns) < DELAYS:
+            vitals.delays_ns.append(now_ns() - newest_ns)
 
     def close(self) -> None:
         """Close every connection."""
@@ -116,15 +116,33 @@ class Engine:
             self._discard(connection)
         self._poller.close()
 
+    def _arrived(self) -> None:
+        """The poller says that something can be read."""
+        self.drain()
+        self._poller.pace(self._found)
+        self._found = 0
+
     def _ready(self, fd: int) -> None:
+        """One watched socket can be read, where there is a watcher for each."""
         connection = self._connections.get(fd)
         if connection is None:
             return
-        if connection.exchange is None:  # idle: all a server can say now is goodbye
+        if connection.exchange is None:
+            self._part(connection)
+            return
+        vitals = self.vitals
+        vitals.reads += 1
+        vitals.most_ready = max(vitals.most_ready, 1)
+        if kernel_ns := connection.read():
+            vitals.kernel_reads += 1
+            if len(vitals.delays_ns) < DELAYS:
+                vitals.delays_ns.append(now_ns() - kernel_ns)
+
+    def _part(self, connection: Connection) -> None:
+        """An idle connection has something to say, and all a server can say now is goodbye."""
+        if connection in self._idle:
             self._idle.remove(connection)
             self._discard(connection)
-        else:
-            connection.read()
 
     def _converse(self, connection: Connection, exchange: Exchange) -> None:
         connection.exchange = exchange
@@ -137,8 +155,8 @@ class Engine:
             except OSError as error:
                 # A server may answer and close before it has read all of a request: then that is the answer.
                 connection.read()
-                exchange.close(_reason(error))
-            exchange.done.wait()
+                exchange.close(reason(error))
+            exchange.settle(self.drain)
             keep = _may_keep(exchange)
         finally:  # also when the greenlet is killed while it waits
             self._active.discard(exchange)
@@ -153,69 +171,28 @@ class Engine:
         self.drain()  # which lets go of those that the server has closed by now
         return self._idle.pop() if self._idle else None
 
+    def _connect(self, exchange: Exchange) -> Connection | None:
+        """A new connection, or None with the exchange's failure set."""
+        connection = self._opener.open(exchange)
+        if connection is not None:
+            self._connections[connection.fd] = connection
+            self._poller.add(connection.fd)
+        return connection
+
     def _discard(self, connection: Connection) -> None:
         if self._connections.pop(connection.fd, None) is not None:
             self._poller.remove(connection.fd)
         connection.sock.close()
 
-    def _connect(self, exchange: Exchange) -> Connection | None:
-        """A new connection, or None with the exchange's failure set."""
-        begin = now_ns()
-        try:
-            if not self._addresses:
-                self._addresses = _resolve(self.target)
-            sock = self._open()
-        except socket.gaierror as error:
-            exchange.finish((ErrorClass.DNS, f"{self.target.host} does not resolve: {_reason(error)}"))
-            return None
-        except TimeoutError:
-            limit = self.timeouts.connect_s
-            exchange.finish((ErrorClass.CONNECT_TIMEOUT, f"{self.target} did not accept in {limit:g} s"))
-            return None
-        except OSError as error:
-            exchange.finish((ErrorClass.CONNECT, f"{self.target}: {_reason(error)}"))
-            return None
-        try:
-            tls = Channel(self._tls, self.target.host) if self._tls else None
-            if tls:
-                tls.handshake(sock)
-        except OSError as error:
-            sock.close()
-            exchange.finish((ErrorClass.TLS, f"{self.target}: {_reason(error)}"))
-            return None
-        except BaseException:  # the greenlet was killed
-            sock.close()
-            raise
-        sock.settimeout(self.timeouts.idle_s)
-        connection = Connection(sock, tls)
-        self._connections[connection.fd] = connection
-        self._poller.add(connection.fd)
-        exchange.connect_ns = now_ns() - begin
-        return connection
-
-    def _open(self) -> socket.socket:
-        """A connected socket to the first address that accepts."""
-        last: OSError = OSError("no address")
-        for family, address in self._addresses:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(self.timeouts.connect_s)
-                sock.connect(address)
-            except OSError as error:
-                sock.close()
-                last = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise last
-
     def _sweep(self) -> None:
         now = now_ns()
+        stirred = 0
         for exchange in tuple(self._active):
             exchange.expire(now, self.timeouts)
+            stirred += exchange.is_stirred
+        self.vitals.unparsed = max(self.vitals.unparsed, stirred)
+        if self._opener.clock.follow():
+            self.vitals.clock_steps += 1
 
 
 def _may_keep(exchange: Exchange) -> bool:
@@ -228,17 +205,3 @@ def _may_keep(exchange: Exchange) -> bool:
         and (framer.head.chunked or framer.head.length is not None)
         and framer.end == len(exchange.received.raw)
     )
-
-
-def _resolve(target: Target) -> list[tuple[int, tuple[object, ...]]]:
-    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    return [(family, address) for family, _, _, _, address in found]
-
-
-def _reason(error: OSError) -> str:
-    """An error in a few words, without Python's numbers."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate not accepted ({error.verify_message})"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS error ({error.reason or error})"
-    return (error.strerror or str(error) or type(error).__name__).lower()

@@ -1,24 +1,35 @@
 """HTTP/1.x responses: where a response ends, and which bytes of it are the body.
 
-Two passes, because the load path may not afford one thorough one. While bytes arrive, `Framer.ended`
-answers only "is this response complete?": for most reads that is one comparison of the last four bytes
-(`_may_end`), and when these look like an end, a walk over the chunk headers that never visits a byte
-twice. After the end, `body` walks the same framing once more and maps every byte of the body to the
-read that brought it.
+`Framer` walks the framing of what has come so far; it never visits a byte twice, and remembers where the
+chunks lie. It is asked only when a response could be complete (`harness.received`), and away from the
+arrival path.
 
 No socket and no clock here. Rules from RFC 9112: sections 6.3 (message body length) and 7.1 (chunked).
 Bare LF is accepted as a line end; a chunk extension and trailers are skipped; 1xx responses are
 skipped. A `Content-Encoding` is refused: we asked for none, and a compressor would hide arrival times.
+
+All that is not body is bounded in size, and what is refused does not depend on where the reads fell.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+import re
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.errors import ProtocolError
 
-MAX_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536  # of one header block; of the trailers
+MAX_INTERIM = 10_000  # 1xx responses before the real one
+MAX_CHUNKS = 4_000_000  # a token has some hundred bytes, and a response at most 64 MiB
+BREATH_CHUNKS = 256  # chunks walked at a time
 _MAX_LINE_BYTES = 4_096  # of a chunk header or a trailer
+_PLAIN_HEADER = re.compile(rb"([1-9A-Fa-f][0-9A-Fa-f]{0,15})\r\n")
+_STATUS = re.compile("[1-9][0-9]{2}")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+
+
+def no_breath() -> None:
+    """Nothing else to do meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,177 +47,120 @@ class Head:
 class Framer:
     """Follows one response through the bytes received so far. `raw` must only ever grow."""
 
-    __slots__ = ("_at", "_in_trailers", "end", "head")
+    __slots__ = ("_at", "_in_trailers", "_interim", "_seen", "chunks", "end", "head")
 
     def __init__(self) -> None:
         self.head: Head | None = None
         self.end: int | None = None  # offset just past the response, once known
-        self._at = 0
+        # Offsets in `raw` of the data of each whole chunk: first, past the last, ...
+        self.chunks = array("q")
+        self._at = 0  # where the next header block, chunk or trailer begins
+        self._seen = 0  # no blank line begins before this
+        self._interim = 0
         self._in_trailers = False
 
-    def ended(self, raw: bytearray, fresh: bytes) -> bool:
-        """Is the response in `raw` complete, now that `fresh` is its newest part?
+    def ended(self, raw: bytearray, breathe: Callable[[], None]) -> bool:
+        """Is the response in `raw` complete?
 
         Raises:
             ProtocolError: the bytes are not an HTTP/1.x response.
         """
-        head = self.head
+        if self.end is not None:
+            return True
+        head = self.head or self._read_head(raw, breathe)
         if head is None:
-            head = self._read_head(raw)
-            if head is None:
-                return False
-        elif head.chunked and not _may_end(fresh):
             return False
         if head.chunked:
-            return self._walk(raw)
+            return self._walk(raw, breathe)
         if head.length is not None and len(raw) >= head.body_start + head.length:
             self.end = head.body_start + head.length
         return self.end is not None
 
     def close(self, raw: bytearray) -> bool:
         """The connection ended: True if that completes the response, False if it cut it short."""
-        if self.head is None:
-            return False
-        if self.head.chunked:
-            return self._walk(raw)
-        if self.head.length is None:
+        if (
+            not self.ended(raw, no_breath)
+            and self.head
+            and not self.head.chunked
+            and self.head.length is None
+        ):
             self.end = len(raw)
         return self.end is not None
 
-    def _read_head(self, raw: bytearray) -> Head | None:
+    def _read_head(self, raw: bytearray, breathe: Callable[[], None]) -> Head | None:
         while True:
-            stop, body = _blank_line(raw, self._at)
-            if stop < 0:
-                if len(raw) - self._at > MAX_HEAD_BYTES:
-                    raise ProtocolError(f"no end of headers in {MAX_HEAD_BYTES} bytes")
+            body = self._past_blank_line(raw, "headers")
+            if body is None:
                 return None
-            head = _parse_head(bytes(raw[self._at : stop]), body)
-            self._at = body
+            head = _parse_head(bytes(raw[self._at : body]), body)
+            self._at = self._seen = body
             if head.status >= 200:
                 self.head = head
                 return head
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                raise ProtocolError(f"more than {MAX_INTERIM} responses of status 1xx")
+            breathe()
 
-    def _walk(self, raw: bytearray) -> bool:
-        """Step over complete chunks; remember where the next chunk header stands."""
+    def _past_blank_line(self, raw: bytearray, what: str) -> int | None:
+        """The offset past the next blank line; None if it has not come."""
+        found = _BLANK_LINE.search(raw, self._seen)
+        self._seen = max(self._seen, len(raw) - 2)
+        past = found.end() if found else None
+        if (past or len(raw) + 1) - self._at > MAX_HEAD_BYTES:
+            raise ProtocolError(f"no end of {what} in {MAX_HEAD_BYTES} bytes")
+        return past
+
+    def _walk(self, raw: bytearray, breathe: Callable[[], None]) -> bool:
+        """Step over complete chunks; remember where they lie and where the next chunk header stands."""
         while not self._in_trailers:
+            self._stride(raw)
+            if len(self.chunks) > 2 * MAX_CHUNKS:
+                raise ProtocolError(f"more than {MAX_CHUNKS} chunks")
+            breathe()
             size, data = _chunk_header(raw, self._at)
             if size is None:
                 return False
             if size == 0:
                 self._at, self._in_trailers = data, True
+                self._seen = data - 1  # the line end of the last chunk's header may begin the blank line
                 break
-            after = data + size
-            newline = _line_end(raw, after)
+            newline = _line_end(raw, data + size)
             if newline is None:
                 return False
+            self.chunks.extend((data, data + size))
             self._at = newline
         return self._skip_trailers(raw)
 
+    def _stride(self, raw: bytearray) -> None:
+        """Step over up to `BREATH_CHUNKS` complete chunks that look as nearly all do."""
+        at = self._at
+        for _ in range(BREATH_CHUNKS):
+            header = _PLAIN_HEADER.match(raw, at)
+            if header is None:
+                break
+            data = header.end()
+            after = data + int(header[1], 16)
+            if not raw.startswith(b"\r\n", after):
+                break
+            self.chunks.append(data)
+            self.chunks.append(after)
+            at = after + 2
+        self._at = at
+
+    def unfinished_chunk(self, raw: bytearray) -> tuple[int, int] | None:
+        """Where the data lies that came of a chunk which is not all there."""
+        if self._in_trailers:
+            return None
+        try:
+            size, data = _chunk_header(raw, self._at)
+        except ProtocolError:  # `ended` has said so already; what came before still counts
+            return None
+        return (data, min(data + size, len(raw))) if size and data < len(raw) else None
+
     def _skip_trailers(self, raw: bytearray) -> bool:
-        while True:
-            newline = raw.find(b"\n", self._at)
-            if newline < 0:
-                if len(raw) - self._at > MAX_HEAD_BYTES:
-                    raise ProtocolError(f"no end of trailers in {MAX_HEAD_BYTES} bytes")
-                return False
-            line = raw[self._at : newline].rstrip(b"\r")
-            self._at = newline + 1
-            if not line:
-                self.end = self._at
-                return True
-
-
-class Received:
-    """What has come of one response: its bytes, and for every read where it ended and when it was made."""
-
-    __slots__ = ("framer", "raw", "read_ends", "read_times")
-
-    def __init__(self) -> None:
-        self.raw = bytearray()
-        self.read_ends: list[int] = []  # offset in `raw` just past each read, ascending
-        self.read_times: list[int] = []  # ns, one a read
-        self.framer = Framer()
-
-    def add(self, fresh: bytes, time_ns: int) -> bool:
-        """Take in one read. True when it completes the response.
-
-        Raises:
-            ProtocolError: not an HTTP/1.x response.
-        """
-        self.raw += fresh
-        self.read_ends.append(len(self.raw))
-        self.read_times.append(time_ns)
-        return self.framer.ended(self.raw, fresh)
-
-    def close(self) -> bool:
-        """The connection ended: True if that completes the response."""
-        return self.framer.close(self.raw)
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The body's bytes, and when each of them arrived."""
-
-    data: bytes
-    _starts: Sequence[int]  # offset in the body of each chunk's first byte, ascending
-    _raw_starts: Sequence[int]  # offset in the raw response of the same byte
-    _read_ends: Sequence[int]
-    _read_times: Sequence[int]
-
-    def arrival_ns(self, end: int) -> int:
-        """When byte `end - 1` of the body had been read, in ns. `end` is at least 1."""
-        chunk = bisect_right(self._starts, end - 1) - 1
-        raw_end = self._raw_starts[chunk] + end - self._starts[chunk]
-        return self._read_times[bisect_left(self._read_ends, raw_end)]
-
-
-def body(received: Received, head: Head) -> Body:
-    """The body received so far, complete or cut short; up to the first chunk that is not framed as it should be."""
-    raw, reads = received.raw, (received.read_ends, received.read_times)
-    if not head.chunked:
-        stop = len(raw) if head.length is None else min(len(raw), head.body_start + head.length)
-        return Body(bytes(raw[head.body_start : stop]), (0,), (head.body_start,), *reads)
-    pieces: list[bytes] = []
-    starts: list[int] = []
-    raw_starts: list[int] = []
-    filled = 0
-    for start, stop in _chunks(raw, head.body_start):
-        starts.append(filled)
-        raw_starts.append(start)
-        pieces.append(bytes(raw[start:stop]))
-        filled += stop - start
-    return Body(b"".join(pieces), starts, raw_starts, *reads)
-
-
-def _chunks(raw: bytearray, at: int) -> Iterator[tuple[int, int]]:
-    """(first, past the last) offset of the data of each chunk, the last one perhaps not all there."""
-    try:
-        while True:
-            size, data = _chunk_header(raw, at)
-            if not size or data >= len(raw):
-                return
-            yield data, min(data + size, len(raw))
-            newline = _line_end(raw, data + size)
-            if newline is None:
-                return
-            at = newline
-    except ProtocolError:  # the framer has said so already; what came before still counts
-        return
-
-
-def _may_end(fresh: bytes) -> bool:
-    # A chunked body ends in an empty line. However the network cuts it, the last piece either ends so or
-    # is too short to show it.
-    return fresh[-1:] == b"\n" and (len(fresh) < 4 or fresh[-4:] == b"\r\n\r\n" or fresh[-2:] == b"\n\n")
-
-
-def _blank_line(raw: bytearray, start: int) -> tuple[int, int]:
-    """(offset of the header block's end, offset of the body), or (-1, -1)."""
-    crlf = raw.find(b"\r\n\r\n", start)
-    lf = raw.find(b"\n\n", start, crlf if crlf >= 0 else len(raw))
-    if lf >= 0:
-        return lf, lf + 2
-    return (crlf, crlf + 4) if crlf >= 0 else (-1, -1)
+        self.end = self._past_blank_line(raw, "trailers")
+        return self.end is not None
 
 
 def _line_end(raw: bytearray, at: int) -> int | None:
@@ -235,10 +189,10 @@ def _chunk_header(raw: bytearray, at: int) -> tuple[int | None, int]:
 
 
 def _parse_head(block: bytes, body_start: int) -> Head:
-    lines = block.decode("latin-1").replace("\r\n", "\n").split("\n")
+    lines = block.decode("latin-1").replace("\r\n", "\n").rstrip("\n").split("\n")
     version, _, rest = lines[0].partition(" ")
-    status = rest[:3]
-    if not version.startswith("HTTP/1.") or not (status.isascii() and status.isdigit() and len(status) == 3):
+    status = rest.partition(" ")[0]
+    if not version.startswith("HTTP/1.") or not _STATUS.fullmatch(status):
         raise ProtocolError(f"not an HTTP/1.x status line: {lines[0][:80]!r}")
     headers: dict[str, str] = {}
     for line in lines[1:]:
@@ -248,13 +202,20 @@ def _parse_head(block: bytes, body_start: int) -> Head:
         name, value = name.lower(), value.strip()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     code = int(status)
-    chunked = headers.get("transfer-encoding", "").lower().endswith("chunked")
+    chunked = _is_chunked(headers.get("transfer-encoding", ""))
     connection = headers.get("connection", "").lower()
     keep_alive = "close" not in connection and (version != "HTTP/1.0" or "keep-alive" in connection)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise ProtocolError(f"unasked-for content-encoding {headers['content-encoding']!r}")
     length = None if chunked or code < 200 else _content_length(headers.get("content-length"), code)
     return Head(code, headers, body_start, chunked, length, keep_alive)
+
+
+def _is_chunked(text: str) -> bool:
+    codings = {part.strip().lower() for part in text.split(",")} - {"", "identity"}
+    if codings - {"chunked"}:
+        raise ProtocolError(f"unasked-for transfer-encoding {text[:40]!r}")
+    return bool(codings)
 
 
 def _content_length(text: str | None, status: int) -> int | None:

@@ -5,6 +5,7 @@ that a killed process loses at most the line it was writing. Kinds:
 
     record   the base fields of a `RequestRecord`, stamps in Unix ns, fields at their default left out;
              `text` only while the output tokens are uncounted
+    health   one second of this process's own life (`harness.seconds`)
     window   {level, repeat, start_ns, end_ns}: a measuring window, Unix ns, half open [start, end)
     event    {time_ns, what}: anything else worth knowing afterwards
 
@@ -24,14 +25,20 @@ from typing import Any, Final, Self
 import orjson
 
 from harness.errors import ConfigError, ErrorClass
-from harness.record import STAMPS, Outcome, Phase, RequestRecord, TokenSource
+from harness.record import STAMPS, Outcome, Phase, RequestRecord, StampSource, TokenSource
 
 __all__ = ["Journal", "Reading", "Window", "pack", "read", "unpack"]
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024  # about 60,000 streamed requests of 150 tokens
 
 _FIELDS: Final = {f.name: f.default for f in fields(RequestRecord)}
-_ENUMS: Final = {"phase": Phase, "outcome": Outcome, "token_source": TokenSource, "error_class": ErrorClass}
+_ENUMS: Final = {
+    "phase": Phase,
+    "outcome": Outcome,
+    "token_source": TokenSource,
+    "stamp_source": StampSource,
+    "error_class": ErrorClass,
+}
 
 
 @dataclass(frozen=True, slots=True)

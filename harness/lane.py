@@ -10,6 +10,7 @@ from harness.backends import find
 from harness.backends.base import Ask, Backend
 from harness.client import Client
 from harness.clock import now_ns
+from harness.control import Session, session
 from harness.distributions import Distribution
 from harness.engine import Engine
 from harness.errors import ConfigError
@@ -93,7 +94,8 @@ def open_lane(
     prompts = _sizes(settings.prompt_sizes, user_class, "prompt_tokens")
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
     secret = read_secret(user_class.backend)
-    facts = _facts(backend, settings, secret, say)
+    asked = session(secret, settings.trust)
+    facts = _facts(backend, settings, asked, say)
     if facts.context and prompts.mean + outputs.mean > facts.context:
         raise ConfigError(
             f"--prompt-tokens {prompts.describe()} and --output-tokens {outputs.describe()} do not fit: "
@@ -106,7 +108,7 @@ def open_lane(
         model=facts.model,
         llama_url=str(settings.target) if facts.has_tokenize else None,
         chat=backend.mode == "chat",
-        headers={"Authorization": f"Bearer {secret}"} if secret else None,
+        asked=asked,
     )
     say(why)
     work = workload.build(prompts, outputs, sizer, seed=seed, count=requests, progress=_Building(say))
@@ -119,9 +121,9 @@ def _sizes(given: Distribution | None, user_class: type[UserClass], name: str) -
     return given or distributions.parse(getattr(user_class, name), f"{user_class.__name__}.{name}")
 
 
-def _facts(backend: Backend, settings: Settings, secret: str | None, say: Say) -> Facts:
+def _facts(backend: Backend, settings: Settings, asked: Session, say: Say) -> Facts:
     if settings.preflight:
-        return probe(backend, settings.target, model=settings.model, secret=secret, say=say)
+        return probe(backend, settings.target, model=settings.model, asked=asked, say=say)
     is_llama = backend.name == "llamacpp"
     notes = ("not asked (--preflight no)",)
     return Facts(settings.model, None, is_llama, has_tokenize=is_llama, notes=notes)

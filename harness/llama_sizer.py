@@ -26,7 +26,7 @@ class RouteMissing(ConfigError):
 
 
 class LlamaServerSizer:
-    """A `harness.sizers.Sizer` that asks the server at `url`; `headers` carry its API key.
+    """A `harness.sizers.Sizer` that asks the server at `url`; `asked` carries its API key.
 
     Raises:
         ConfigError: from the constructor and every count, naming the URL and the fix.
@@ -34,11 +34,10 @@ class LlamaServerSizer:
 
     source = TokenSource.TOKENIZER  # the server's vocabulary, but not its count of a finished request
 
-    def __init__(self, url: str, *, chat: bool, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, *, chat: bool, asked: requests.Session | None = None) -> None:
         self._url = url.rstrip("/").removesuffix("/v1")
         self._chat = chat
-        self._session = session(None)
-        self._session.headers.update(headers or {})
+        self._session = asked or session(None)
         how = "with its chat template" if chat else "without a chat template"
         self.describe = f"the server's own tokenizer (/tokenize) at {self._url}, {how}"
         if self.count(PROBE) <= self.count(""):

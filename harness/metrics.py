@@ -49,7 +49,9 @@ _TIMES: Final = (
     "server_queue_ms",
     "server_prefill_ms",
     "server_decode_ms",
+    "dns_ms",
     "connect_ms",
+    "tls_ms",
     "prompt_tokens",
     "output_tokens",
 )

@@ -4,19 +4,19 @@ Every option can be set by an environment variable `TOKENSWARM_<NAME>`. Secrets 
 (`harness.api_key`).
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
-from harness import distributions, target
+from harness import distributions, option_values, target
 from harness.distributions import FORMS, Distribution
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
 from harness.target import Target
+from harness.tls import Trust
 
 T = TypeVar("T")
 
@@ -46,6 +46,14 @@ class Settings:
     users: int | None = None  # Locust's own -u, -r and -t, for the record
     spawn_rate: float | None = None
     run_time_s: int | None = None
+    require_valid: bool = False
+    ca_file: Path | None = None  # trusted instead of the system's authorities
+    insecure: bool = False  # certificates are not verified
+
+    @property
+    def trust(self) -> Trust:
+        """Whose certificates are accepted."""
+        return Trust(self.ca_file, insecure=self.insecure)
 
     def stored(self) -> dict[str, Any]:
         """The settings as `run.json` keeps them. There is no secret among them to leave out."""
@@ -56,6 +64,7 @@ class Settings:
             "levels": list(self.levels),
             "labels": dict(self.labels),
             "extra_body": dict(self.extra_body),
+            "ca_file": self.ca_file and str(self.ca_file),
             **{f"{name}_s": limit for name, limit in zip(_TIMEOUTS, astuple(self.timeouts), strict=True)},
         }
 
@@ -63,7 +72,7 @@ class Settings:
 _AS_THEY_ARE = (
     *("api_mode", "model", "tokenizer", "requests_per_level", "repeats"),
     *("warmup", "seed", "run_name", "exact_output"),
-    *("users", "spawn_rate", "run_time_s"),
+    *("users", "spawn_rate", "run_time_s", "require_valid", "insecure"),
 )
 _TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
@@ -89,7 +98,11 @@ OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
     ("idle-timeout", "60", False, "Seconds without a byte in mid-stream"),
     ("total-timeout", "900", False, "Seconds for a whole request"),
     ("preflight", "yes", False, "Ask the server for its models and limits before load: yes or no"),
+    ("ca-file", "", False, "PEM file of the CA that signed the server's certificate. Default: the system's"),
+    ("insecure", "", False, "Do not verify the server's certificate"),
+    ("require-valid", "", False, "Exit with 4 if the verdict is invalid"),
 )
+FLAGS = ("insecure", "require-valid")  # given or not, without a value
 _OTHER_VARIABLES = (
     "TOKENSWARM_API_KEY",
     "TOKENSWARM_API_KEY_FILE",
@@ -110,13 +123,24 @@ def add_options(parser: ArgumentParser) -> None:
         extra: dict[str, Any] = {"action": "append"} if name == "label" else {"default": default}
         if "=" not in help_text and default:
             help_text = f"{help_text}. Default: {default}"  # noqa: PLW2901  # one text, completed
+        if name in FLAGS:
+            extra = {"action": "store_true"}
         parser.add_argument(
             f"--{name}",
             help=help_text.replace("%", "%%"),
-            env_var=variable(name),
+            env_var=None if _is_empty_flag(name) else variable(name),
             include_in_web_ui=in_form,
             **extra,
         )
+
+
+def _is_empty_flag(name: str) -> bool:
+    """An empty variable is the default with every option; the parser would refuse it for a flag."""
+    return name in FLAGS and os.environ.get(variable(name), "x").strip() == ""
+
+
+_AUTO: Mapping[str, bool | None] = {"auto": None, "yes": True, "no": False}
+_YES_NO: Mapping[str, bool | None] = {"yes": True, "no": False}
 
 
 class _Reader:
@@ -137,21 +161,21 @@ class _Reader:
         return str(getattr(self._options, name) or "").strip() or _DEFAULTS[name]
 
     def whole(self, name: str, low: int, high: int) -> int:
-        return self.check(lambda: _whole(self.text(name), name, low, high), low)
+        return self.check(lambda: option_values.whole(self.text(name), name, low, high), low)
 
     def limit(self, name: str) -> int | None:
         value = self.text(name)
-        return self.check(lambda: _whole(value, name, 1, 10_000_000), None) if value else None
+        return self.check(lambda: option_values.whole(value, name, 1, 10_000_000), None) if value else None
 
     def seconds(self, name: str) -> float:
-        return self.check(lambda: _seconds(self.text(name), name), 1.0)
+        return self.check(lambda: option_values.seconds(self.text(name), name), 1.0)
 
     def sizes(self, name: str) -> Distribution | None:
         value, option = self.text(name), "--" + name.replace("_", "-")
         return self.check(lambda: distributions.parse(value, option), None) if value else None
 
     def choice(self, name: str, choices: Mapping[str, bool | None]) -> bool | None:
-        return self.check(lambda: _choice(self.text(name), name, choices), None)
+        return self.check(lambda: option_values.choice(self.text(name), name, choices), None)
 
 
 def read(options: Namespace, default_host: str | None) -> Settings:
@@ -170,67 +194,34 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         tokenizer=text("tokenizer") or None,
         prompt_sizes=reader.sizes("prompt_tokens"),
         output_sizes=reader.sizes("output_tokens"),
-        levels=check(lambda: _levels(text("levels")), ()),
+        levels=check(lambda: option_values.levels(text("levels")), ()),
         requests_per_level=reader.limit("requests_per_level"),
         repeats=reader.whole("repeats", 1, 10_000),
         warmup=reader.whole("warmup", 0, 10_000),
         seed=reader.whole("seed", 0, 2**63 - 1),
-        run_name=check(lambda: _name(text("run_name")), None),
-        labels=check(lambda: _labels(options.label or []), {}),
+        run_name=check(lambda: option_values.name(text("run_name")), None),
+        labels=check(lambda: option_values.labels(options.label or []), {}),
         results_dir=Path(text("results_dir")),
         timeouts=Timeouts(*map(reader.seconds, _TIMEOUTS)),
         exact_output=reader.choice("exact_output", _AUTO),
-        extra_body=check(lambda: _json_object(text("extra_body")), {}),
+        extra_body=check(lambda: option_values.json_object(text("extra_body")), {}),
         preflight=reader.choice("preflight", _YES_NO) is not False,
+        ca_file=check(lambda: option_values.ca_file(text("ca_file")), None),
+        insecure=options.insecure,
+        require_valid=options.require_valid,
         users=options.num_users,
         spawn_rate=options.spawn_rate,
         run_time_s=options.run_time,
     )
-    problems = (
-        reader.problems + (_clashes(options) if text("levels") else _homeless(settings)) + _starved(settings)
-    )
+    problems = [
+        *reader.problems,
+        *(_clashes(options) if text("levels") else _homeless(settings)),
+        *_starved(settings),
+        *_undecided(options),
+    ]
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
-
-
-_AUTO: Mapping[str, bool | None] = {"auto": None, "yes": True, "no": False}
-_YES_NO: Mapping[str, bool | None] = {"yes": True, "no": False}
-
-
-def _choice(value: str, name: str, choices: Mapping[str, bool | None]) -> bool | None:
-    if value.lower() not in choices:
-        raise ConfigError(f"--{name.replace('_', '-')} {value!r}: use {' or '.join(choices)}")
-    return choices[value.lower()]
-
-
-def _whole(value: str, name: str, low: int, high: int) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 20 and low <= int(value) <= high):
-        raise ConfigError(f"--{name.replace('_', '-')} {value!r}: give a whole number from {low} to {high}")
-    return int(value)
-
-
-def _seconds(value: str, name: str) -> float:
-    plain = value.isascii() and value.replace(".", "", 1).isdigit()  # float() also reads 1_0, nan and 1e3
-    if not plain or not 0 < float(value) <= 86_400:
-        raise ConfigError(f"--{name.replace('_', '-')} {value!r}: give seconds, above 0 and up to 86400")
-    return float(value)
-
-
-def _levels(value: str) -> tuple[int, ...]:
-    if not value:
-        return ()
-    levels: list[int] = []
-    for part in value.split(","):
-        number = part.strip()
-        if not (number.isascii() and number.isdigit() and len(number) < 7 and int(number) > 0):
-            raise ConfigError(f"--levels {value!r}: {number!r} is not a number of users; write e.g. 1,2,4,8")
-        if int(number) in levels:
-            raise ConfigError(
-                f"--levels {value!r}: {number} stands there twice; to repeat levels use --repeats"
-            )
-        levels.append(int(number))
-    return tuple(levels)
 
 
 def _starved(settings: Settings) -> list[str]:
@@ -241,6 +232,12 @@ def _starved(settings: Settings) -> list[str]:
     return [
         f"--requests-per-level {asked} cannot keep {highest} users busy: give at least {highest}, better 5 times it"
     ]
+
+
+def _undecided(options: Namespace) -> list[str]:
+    if not (options.insecure and (options.ca_file or "").strip()):
+        return []
+    return ["--insecure and --ca-file exclude each other: --insecure verifies nothing; drop one of them"]
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -262,33 +259,3 @@ def _homeless(settings: Settings) -> list[str]:
     """What is only of use with levels, and there are none."""
     given = {"requests-per-level": settings.requests_per_level, "repeats": settings.repeats - 1}
     return [f"--{name} needs --levels, e.g. --levels 1,2,4" for name, value in given.items() if value]
-
-
-def _name(value: str) -> str | None:
-    if value and not (
-        value.replace("-", "").replace("_", "").replace(".", "").isalnum() and len(value) <= 80
-    ):
-        raise ConfigError(f"--run-name {value!r}: use up to 80 letters, digits, dots, dashes and underscores")
-    return value or None
-
-
-def _labels(pairs: list[str]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for pair in filter(str.strip, pairs):
-        key, equals, value = (part.strip() for part in pair.partition("="))
-        if not equals or not key:
-            raise ConfigError(f"--label {pair!r}: write key=value, e.g. --label gpu=a100")
-        if labels.setdefault(key, value) != value:
-            raise ConfigError(f"--label {pair!r}: {key} is {labels[key]!r} already; give each key once")
-    return labels
-
-
-def _json_object(value: str) -> dict[str, Any]:
-    example = 'write e.g. {"temperature": 0.7}'
-    try:
-        body = orjson.loads(value or "{}")
-    except orjson.JSONDecodeError as error:
-        raise ConfigError(f"--extra-body {value!r} is not JSON ({error}); {example}") from None
-    if not isinstance(body, dict):
-        raise ConfigError(f"--extra-body {value!r} is not a JSON object; {example}")
-    return body

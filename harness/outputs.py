@@ -1,10 +1,10 @@
 """From journals to a run's result files, and from its table to its report: what happens after the load.
 
     journals ─► records, missing token counts filled ─► requests.parquet ─► summary.json, levels.csv,
-                                                                            report.html
+            └─► seconds of the client ─► client.csv ───────────────────┘    report.html
 
-The second half needs `requests.parquet` and `run.json` alone. The journals are deleted last of all, and
-only if the table has a row for each of their records.
+The second half needs `requests.parquet`, `client.csv` and `run.json` alone. The journals are deleted last of all,
+and only if the table has a row for each of their records.
 """
 
 import csv
@@ -16,10 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from harness import files, journal, metrics, report_html, rows
+import pandas as pd
+
+from harness import client_doubts, files, fitness, journal, metrics, report_html, rows, seconds
 from harness.errors import ConfigError
 from harness.journal import Window
 from harness.record import RequestRecord, TokenSource
+from harness.seconds import Second
 
 __all__ = ["CountTokens", "asked_sizes", "count_missing", "from_journals", "from_table", "levels_csv"]
 
@@ -34,6 +37,7 @@ class _Told:
 
     windows: dict[tuple[int, int, int], Window] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
+    seconds: list[Second] = field(default_factory=list)
     records: int = 0
     garbled: int = 0
     last_ns: int = 0
@@ -71,29 +75,42 @@ def from_journals(
             raise ConfigError(
                 f"{table}: {rows.count(table)} rows of {told.records} records; the journal is kept"
             )
-        whole = _with_told(run, told)
+        whole, requests = _with_told(run, told), rows.load(table)
+        files.write(
+            run_dir / "client.csv", seconds.text(seconds.with_sends(told.seconds, fitness.sends(requests)))
+        )
         files.write(run_dir / "run.json", files.as_json(whole))
-        summary = from_table(run_dir, whole)
+        summary = _from_files(run_dir, whole, requests)
         for path in journals:
             path.unlink()
     return summary
 
 
 def from_table(run_dir: Path, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute and write summary.json, levels.csv and report.html from the table and run.json.
+    """Compute and write summary.json, levels.csv and report.html from the tables and run.json.
 
     Raises:
-        ConfigError: the table is missing or damaged, or the disk refused.
+        ConfigError: a table is missing or damaged, or the disk refused.
     """
+    return _from_files(run_dir, run, rows.load(run_dir / "requests.parquet"))
+
+
+def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -> dict[str, Any]:
     settings = run.get("settings", {})
+    windows = [Window(**window) for window in run.get("windows", ())]
+    watched = seconds.load(run_dir / "client.csv")
+    stamped = sorted(set(requests["stamp_source"].dropna()))
     summary = metrics.summarise(
-        rows.load(run_dir / "requests.parquet"),
-        [Window(**window) for window in run.get("windows", ())],
+        requests,
+        windows,
         run_id=str(run["run_id"]),
         planned=run.get("planned"),
         incomplete=run.get("incomplete", ()),
-        findings=[(status, reason) for status, reason in run.get("findings", ())],
-        client=run.get("client"),
+        findings=[
+            *((status, reason) for status, reason in run.get("findings", ())),
+            *client_doubts.findings(watched, windows),
+        ],
+        client=fitness.summary(watched, [late for *_, late in fitness.sends(requests)], stamped),
         own_ends=settings.get("exact_output") is False,
     )
     with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
@@ -175,6 +192,8 @@ def _records(journals: list[Path], tail: bytes, told: _Told) -> Iterator[Request
                     told.records += 1
                     told.last_ns = max(told.last_ns, record.end_ns)
                     yield record
+                elif kind == "health":
+                    told.seconds.append(seconds.of_json(value))
                 elif kind == "window":
                     window = Window(**value)  # told twice, the last word counts
                     told.windows[window.level, window.repeat, window.start_ns] = window

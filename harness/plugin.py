@@ -20,7 +20,8 @@ from locust.web import WebUI
 
 from harness import options
 from harness.errors import ConfigError
-from harness.run import Run, say
+from harness.run import Run
+from harness.say import say
 from harness.session import LevelsShape, Session, parsed_options
 
 # Locust's default of 0 would kill every stream that is in flight when load stops.

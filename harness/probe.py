@@ -16,7 +16,7 @@ from urllib.parse import urljoin
 import requests
 
 from harness.backends.base import Backend, Json, body_error, count, mapping, printable, text
-from harness.control import cause, session
+from harness.control import cause
 from harness.errors import ConfigError
 from harness.target import Target
 
@@ -62,21 +62,14 @@ def probe(
     target: Target,
     *,
     model: str | None,
-    secret: str | None,
+    asked: requests.Session,
     say: Callable[[str], None] = lambda _: None,
 ) -> Facts:
-    """Ask the server what it is.
+    """Ask the server what it is, through a `harness.control.session`.
 
     Raises:
         ConfigError: it cannot be reached, does not accept the key, or does not have the model.
     """
-    with session(secret) as asked:
-        return _learn(asked, backend, target, model, say)
-
-
-def _learn(
-    asked: requests.Session, backend: Backend, target: Target, model: str | None, say: Callable[[str], None]
-) -> Facts:
     _wait_until_loaded(asked, target, say)
     notes: list[str] = []
     models = _models(asked, target, notes)
@@ -141,7 +134,7 @@ def _trouble(cause: BaseException, target: Target) -> str:
     said = _one_line(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__).lower()
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = _one_line(cause.verify_message)
-        return f"has a certificate that is not accepted ({why}): put its authority's file into SSL_CERT_FILE"
+        return f"has a certificate that is not accepted ({why}): give its authority's file with --ca-file"
     if isinstance(cause, ssl.SSLError):
         said = re.sub(r"^\[.*?\] | \(_ssl.*\)$", "", said)
         return f"does not speak TLS as it should ({said}): is it http:// rather than https://?"

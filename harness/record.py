@@ -22,6 +22,8 @@ A record never raises for what a server did; `None` means not measured, never 0.
 
 Schema history of the stored row
     1  first version
+    2  `connect_ms` was the whole set-up of a connection and is now TCP's part; `dns_ms` and `tls_ms` are new;
+       `stamp_source` says which clock stamped the reads
 """
 
 from dataclasses import dataclass, fields
@@ -30,7 +32,7 @@ from typing import Any
 
 from harness.errors import ErrorClass
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Outcome(StrEnum):
@@ -47,6 +49,14 @@ class Phase(StrEnum):
     WARMUP = "warmup"
     MEASURE = "measure"
     DRAIN = "drain"
+
+
+class StampSource(StrEnum):
+    """Which clock stamped the reads of a response, and so c1 .. cN."""
+
+    KERNEL = "kernel"  # the kernel's, when the bytes reached this host
+    READ = "read"  # our own, right after the read
+    MIXED = "mixed"
 
 
 class TokenSource(StrEnum):
@@ -83,7 +93,7 @@ class RequestRecord:
     output_tokens: int | None = None
     cached_tokens: int | None = None
     token_source: TokenSource | None = None
-    stamp_source: str = "read"  # the clock of c1..cN: `read`, our own stamp right after the read
+    stamp_source: StampSource = StampSource.READ
     streamed: bool = True
     http_status: int | None = None
     response_id: str | None = None
@@ -93,7 +103,9 @@ class RequestRecord:
     server_queue_ms: float | None = None
     server_prefill_ms: float | None = None
     server_decode_ms: float | None = None
-    connect_ms: float | None = None  # None: a kept-alive connection was used
+    dns_ms: float | None = None  # None, as the next two: it was not done for this request
+    connect_ms: float | None = None  # the TCP handshake; None: a kept-alive connection was used
+    tls_ms: float | None = None
     reconnects: int = 0
     text: str | None = None  # kept only until the tokens are counted; never stored with the results
 

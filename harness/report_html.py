@@ -5,11 +5,11 @@ One file: no script, no font, no request to anywhere; light or dark as the reade
 errors) is cleaned and escaped on its way in.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from harness import report_settings
+from harness import report_client, report_settings
 from harness.grid import NULL, clean, number
 from harness.report_style import CSS
 from harness.svg import Series, bars, chart
@@ -66,9 +66,10 @@ def render(
         '<div class="columns">',
         *(piece for heading, pairs in report_settings.about(settings) for piece in _pairs(heading, pairs)),
         *_pairs("Totals, all phases", _totals(summary)),
-        *_pairs("Load generator", report_settings.client(summary.get("client", {}))),
+        *_pairs("Load generator", report_client.pairs(summary.get("client", {}))),
         *_pairs("Environment", report_settings.environment(run)),
         "</div>",
+        *_charted(report_client.charts(summary.get("client", {}))),
         *_pairs("Definitions", _DEFINITIONS),
         _FOOTER,
     ]
@@ -76,8 +77,8 @@ def render(
 
 
 _FOOTER: Final = (
-    '<footer>tokenswarm. Every figure can be computed again from <a href="requests.parquet">requests.parquet</a> and '
-    '<a href="run.json">run.json</a>; all of them are in <a href="summary.json">summary.json</a> and '
+    '<footer>tokenswarm. Every figure can be computed again from <a href="requests.parquet">requests.parquet</a>, '
+    '<a href="client.csv">client.csv</a> and <a href="run.json">run.json</a>; all of them are in <a href="summary.json">summary.json</a> and '
     '<a href="levels.csv">levels.csv</a>.</footer>'
 )
 
@@ -181,11 +182,14 @@ def _rates(peak: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _charts(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Lines over the levels; of a single level, bars of its figures."""
-    drawn = list(_bars(levels[0]) if len(levels) == 1 else _lines(levels))
     if levels:
-        yield '<div class="charts">'
-        yield from (f"<section>{one}</section>" for one in drawn)
-        yield "</div>"
+        yield from _charted(_bars(levels[0]) if len(levels) == 1 else _lines(levels))
+
+
+def _charted(charts: Iterable[str]) -> Iterator[str]:
+    drawn = [f"<section>{one}</section>" for one in charts]
+    if drawn:
+        yield from ('<div class="charts">', *drawn, "</div>")
 
 
 def _lines(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,13 +1,13 @@
-"""What report.html says about a run beside its figures: settings, server, client and host, in readable groups.
+"""What report.html says about a run beside its figures: settings, server and host, in readable groups.
 
-Pure text from `run.json`'s and `summary.json`'s parts. Nothing is left out because it is unknown here: what
+Pure text from `run.json`'s parts. The load generator's own section is in `harness.report_client`. Nothing is left out because it is unknown here: what
 no group names comes last, as dotted names. What was not set is not listed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["Pairs", "about", "client", "environment"]
+__all__ = ["Pairs", "about", "environment", "flat"]
 
 Pairs = list[tuple[str, str]]
 
@@ -25,8 +25,18 @@ _LOAD: Final = (
     ("num_users", "users"),
     ("spawn_rate", "users started a second"),
     ("run_time_s", "run time, s"),
+    ("require_valid", "verdict"),
 )
-_SERVER: Final = (("host", "address"), ("backend", "backend"), ("api_mode", "API"), ("model", "model"))
+_SERVER: Final = (
+    *(("host", "address"), ("backend", "backend"), ("api_mode", "API"), ("model", "model")),
+    ("ca_file", "certificates trusted"),
+    ("insecure", "certificate"),
+)
+# Worth saying only where they were given.
+_FLAGS: Final = {
+    "insecure": "not verified (--insecure)",
+    "require_valid": "has to be valid (--require-valid)",
+}
 _TIMEOUTS: Final = (
     ("connect_timeout_s", "to connect, s"),
     ("first_token_timeout_s", "to the first token, s"),
@@ -51,6 +61,7 @@ _SAID_ELSEWHERE: Final = {"anchor_unix_ns", "run_name", "users", "labels", "resu
 
 def about(settings: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
     """The run's settings as (heading, pairs): workload, load, server, timeouts, labels, and what is left."""
+    settings = dict(settings) | {name: said if settings.get(name) else None for name, said in _FLAGS.items()}
     users, labels = settings.get("users"), settings.get("labels")
     lanes = {str(name): lane for name, lane in users.items()} if isinstance(users, Mapping) else {}
     sizes = () if lanes else _OF_A_USER[:2]
@@ -59,26 +70,11 @@ def about(settings: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
         ("Load", [*_picked(settings, () if lanes else (("users", "users"),)), *_picked(settings, _LOAD)]),
         ("Server", [*_picked(settings, _SERVER), *_servers(lanes)]),
         ("Time limits", _picked(settings, _TIMEOUTS)),
-        ("Labels", _flat(labels) if isinstance(labels, Mapping) else []),
+        ("Labels", flat(labels) if isinstance(labels, Mapping) else []),
     ]
     known = {name for table in (_WORKLOAD, _LOAD, _SERVER, _TIMEOUTS, _OF_A_USER[:2]) for name, _ in table}
     rest = {name: value for name, value in settings.items() if name not in known | _SAID_ELSEWHERE}
-    return [(heading, pairs) for heading, pairs in (*named, ("Other settings", _flat(rest))) if pairs]
-
-
-def client(health: Mapping[str, Any]) -> Pairs:
-    """What the load generator says of itself."""
-    lag, cpu = health.get("loop_lag_ms"), health.get("cpu_percent")
-    pairs: Pairs = []
-    if isinstance(lag, Mapping) and lag.get("n"):
-        parts = ", ".join(f"{name} {lag[name]:.3g} ms" for name in ("p50", "p99", "max"))
-        pairs.append(("late wake-ups", f"{parts} (of {lag['n']:,})"))
-    if isinstance(cpu, (int, float)):
-        pairs.append(("CPU", f"{cpu:.3g} % of one core"))
-    rest = {name: value for name, value in health.items() if name not in {"loop_lag_ms", "cpu_percent"}}
-    if source := rest.pop("stamp_source", None):
-        pairs.append(("arrivals stamped at", "our read" if source == "read" else str(source)))
-    return pairs + _flat(rest)
+    return [(heading, pairs) for heading, pairs in (*named, ("Other settings", flat(rest))) if pairs]
 
 
 def environment(run: Mapping[str, Any]) -> Pairs:
@@ -87,7 +83,7 @@ def environment(run: Mapping[str, Any]) -> Pairs:
     machine = host if isinstance(host, Mapping) else {}
     named = _picked(machine, (("name", "host"), ("machine", "machine"), ("cpus", "CPUs")))
     rest = {name: value for name, value in machine.items() if name not in {"name", "machine", "cpus"}}
-    return [*named, *_flat(rest), *_flat(versions if isinstance(versions, Mapping) else {})]
+    return [*named, *flat(rest), *flat(versions if isinstance(versions, Mapping) else {})]
 
 
 def _lanes(lanes: Mapping[str, Any]) -> Pairs:
@@ -111,12 +107,12 @@ def _picked(values: Mapping[str, Any], names: Sequence[tuple[str, str]]) -> Pair
     return [(said, text) for name, said in names if (text := _text(values.get(name)))]
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Pairs:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Pairs:
     """Nested values under dotted names; what was not set is left out."""
     pairs: Pairs = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            pairs += _flat(value, f"{prefix}{name}.")
+            pairs += flat(value, f"{prefix}{name}.")
         elif text := _text(value):
             pairs.append((f"{prefix}{name}", text))
     return pairs

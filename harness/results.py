@@ -1,12 +1,12 @@
-"""A run directory: `run.json`, `requests.parquet`, `summary.json`, `levels.csv`, `report.html`.
+"""A run directory: `run.json`, `requests.parquet`, `client.csv`, `summary.json`, `levels.csv`, `report.html`.
 
 The rule: the journal is deleted only after everything computed from it is on disk and the table holds as
 many rows as the journal held records. Until then a crash costs a line at most, and `rebuild` makes the
 results from what is there. Every file is written beside its name and then renamed into place, so that a
 reader never sees half of one.
 
-`run.json` holds what the table does not say (settings, windows, plan, findings), so that the summary can be
-computed again from these two alone. This module may be imported under load: pandas and everything that
+`run.json` holds what the tables do not say (settings, windows, plan, findings), so that the summary can be
+computed again from these alone. This module may be imported under load: pandas and everything that
 needs it is imported when a run ends.
 """
 
@@ -87,7 +87,6 @@ class RunDirectory:
         planned: int | None,
         incomplete: Sequence[str],
         findings: Sequence[tuple[str, str]],
-        client: Mapping[str, Any],
         count_tokens: Callable[[str], int] | None,
         counted_by: TokenSource = TokenSource.TOKENIZER,
     ) -> dict[str, Any]:
@@ -96,8 +95,7 @@ class RunDirectory:
         Args:
             planned: requests meant to be sent in all phases, None if there was no plan.
             incomplete: why results are missing; a damaged journal is added.
-            findings: ("suspect" | "invalid", reason).
-            client: what the load generator says of itself.
+            findings: ("suspect" | "invalid", reason), of what the tables do not show.
             count_tokens: counts the output tokens of texts whose server did not; None: they are estimated.
             counted_by: the source noted for `count_tokens`' counts.
 
@@ -113,7 +111,6 @@ class RunDirectory:
                 *([f"{lost} journal lines were lost: {self.journal.problem}"] if lost else []),
             ],
             "findings": [list(finding) for finding in findings],
-            "client": dict(client),
             "finished_at": _utc_now(),
         }
         from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
@@ -160,7 +157,7 @@ def rebuild(
 ) -> dict[str, Any]:
     """Results of a run from what is there: the journal a crash left, else its requests.parquet.
 
-    From the table, `summary.json`, `levels.csv` and `report.html` are made again and nothing else changes.
+    From the tables, `summary.json`, `levels.csv` and `report.html` are made again and nothing else changes.
 
     Raises:
         ConfigError: not a run directory, a damaged table, or a disk that refused.

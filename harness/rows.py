@@ -62,11 +62,14 @@ COLUMNS: Final = {
     "first_chunk_tokens": "int64",
     "streamed": "bool",
     "error_message": "string",
+    "dns_ms": "double",
     "connect_ms": "double",
+    "tls_ms": "double",
     "ttfa_ms": "double",
     "output_tokens_per_s": "double",
     "total_tokens_per_s": "double",
 }
+_SINCE_2: Final = ("dns_ms", "tls_ms")  # null in tables of schema 1
 
 
 def write(path: Path, records: Iterable[RequestRecord]) -> int:
@@ -118,6 +121,9 @@ def load(path: Path) -> pd.DataFrame:
         raise ConfigError(
             f"{path}: not a readable Parquet file ({first}); restore it or run again"
         ) from error
+    for name in _SINCE_2:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.float64()))
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise ConfigError(f"{path}: column {missing[0]} is missing; was it written by tokenswarm?")

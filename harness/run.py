@@ -10,9 +10,7 @@ The end is ours and not Locust's: what was in flight when load stopped is waited
 had to be given up is counted as cancelled.
 """
 
-import gc
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -22,19 +20,22 @@ from uuid import uuid4
 from gevent.event import Event
 from gevent.lock import RLock
 
-from harness import plan
+from harness import ending, plan
 from harness.clock import ANCHOR_NS, now_ns, unix_ns
 from harness.engine import Engine
 from harness.errors import ConfigError, ErrorClass
 from harness.health import Health
 from harness.hope import Hope
-from harness.journal import pack
 from harness.lane import Lane, UserClass, open_lane
 from harness.options import Settings
 from harness.plan import Plan, Segment, Slot
 from harness.progress import Progress
-from harness.record import Outcome, RequestRecord, TokenSource
+from harness.record import RequestRecord, TokenSource
 from harness.results import RunDirectory, check_place
+from harness.say import say
+from harness.scribe import Scribe
+from harness.seconds import Second
+from harness.tls import context
 
 
 class Run:
@@ -56,7 +57,6 @@ class Run:
         self.summary: dict[str, Any] | None = None
         self.problem: str | None = None
         self.progress = Progress(self.plan)
-        self._health = Health()
         self._finishing = RLock()
         self._said: set[ErrorClass] = set()
         self._disk_said = False
@@ -64,7 +64,8 @@ class Run:
         self._findings: list[tuple[str, str]] = []
         self._on_record: Callable[[RequestRecord], None] = lambda _: None
         self._abort: Callable[[], object] = lambda: None
-        self.engine = Engine(settings.target, settings.timeouts)
+        tls = context(settings.trust) if settings.target.tls else None
+        self.engine = Engine(settings.target, settings.timeouts, tls=tls)
         self.lanes: dict[type[UserClass], Lane] = {}
         try:
             for user_class in user_classes:
@@ -77,9 +78,12 @@ class Run:
                     requests=self.plan.planned if len(user_classes) == 1 else None,
                     say=say,
                 )
+            worker = next(iter(self.lanes.values())).client.worker
+            self._health = Health(self.engine, self._keep_second, worker)
             self.directory = RunDirectory.create(
                 settings.results_dir, self._run_id(), self._stored(), planned=self.plan.planned
             )
+            self._scribe = Scribe(self.directory.journal)
         except BaseException:
             self.engine.close()
             raise
@@ -87,9 +91,6 @@ class Run:
     def begin(self, on_record: Callable[[RequestRecord], None], abort: Callable[[], object]) -> None:
         """Load begins. `on_record(record)` is called for each request, `abort()` when load should end early."""
         self._on_record, self._abort = on_record, abort
-        # What libraries and prompts left in memory takes some 30 ms to look through, and reads would wait.
-        gc.collect()
-        gc.freeze()
         self._health.start()
         self.progress.start()
 
@@ -118,11 +119,11 @@ class Run:
 
     def keep(self, record: RequestRecord) -> None:
         """One record: journal first, then whoever wants to know."""
-        self.directory.journal.append("record", pack(record, ANCHOR_NS))
+        self._scribe.append("record", record)
         self.progress.add(record)
-        if self.directory.journal.problem and not self._disk_said:
+        if not self._disk_said and (problem := self._scribe.problem):
             self._disk_said = True
-            say(f"{self.directory.journal.problem}; the run goes on")
+            say(f"{problem}; the run goes on")
         if record.error_class is not None and record.error_class not in self._said:
             self._said.add(record.error_class)
             say(f"first request failed with {record.error_class}: {record.error_message}")
@@ -150,8 +151,8 @@ class Run:
             self._health.stop()
             self.progress.stop()
             self.engine.close()
-            gc.unfreeze()
             self._journal_windows()
+            self._scribe.close()
             self._write()
 
     @property
@@ -161,12 +162,10 @@ class Run:
 
     @property
     def exit_code(self) -> int | None:
-        """Our exit code, or None to leave it to Locust's own rule."""
-        if self.hope.nothing_worked:
-            return 2
-        if self.problem or (self.summary is not None and not self.summary["complete"]):
-            return 5
-        return None
+        """Our exit code, or None to leave it to Locust's own rule (`harness.ending`)."""
+        return ending.exit_code(
+            self.hope, self.problem, self.summary, require_valid=self.settings.require_valid
+        )
 
     def tables(self) -> str:
         """The console's tables: ours, then Maritaca's with their formulas."""
@@ -178,11 +177,14 @@ class Run:
         ours = tables.render(self.summary, self._stored(), run_dir=self.directory.path)
         return f"\n{theirs}\n{ours}"
 
+    def _keep_second(self, second: Second) -> None:
+        self._scribe.append("health", asdict(second))
+
     def _journal_windows(self) -> None:
         """Each window as soon as it has closed: a killed run keeps the rates of the levels it had finished."""
         closed = self.plan.windows(ANCHOR_NS)
         for window in closed[self._windows_kept :]:
-            self.directory.journal.append("window", asdict(window))
+            self._scribe.append("window", asdict(window))
         self._windows_kept = len(closed)
 
     def _write(self) -> None:
@@ -201,9 +203,13 @@ class Run:
     def _finish(self, count_tokens: Callable[[str], int] | None) -> dict[str, Any]:
         return self.directory.finish(
             planned=self.plan.planned,
-            incomplete=self._incomplete(),
-            findings=[*self._health.findings(), *self._inexact(), *self._findings],
-            client=self._health.stored(),
+            incomplete=[
+                *ending.missing(
+                    self.hope, self.progress.outcomes, interrupted=self.interrupted, planned=self.plan.planned
+                ),
+                *([self._scribe.problem or ""] if self._scribe.dropped else []),
+            ],
+            findings=[*self._inexact(), *self._findings],
             count_tokens=count_tokens,
         )
 
@@ -211,23 +217,6 @@ class Run:
         """What counts the tokens of answers whose server did not; None: they are estimated."""
         sizer = next(iter(self.lanes.values())).sizer
         return None if sizer.source is TokenSource.ESTIMATED else sizer.count_output
-
-    def _incomplete(self) -> list[str]:
-        reasons = []
-        if self.hope.lost:
-            reasons.append(f"stopped early, {self.hope.lost}")
-        if self.interrupted:
-            reasons.append("interrupted")
-        sent = sum(self.progress.outcomes.values())
-        if not sent:
-            reasons.append("no request was sent")
-        if self.plan.planned is not None and sent < self.plan.planned:
-            reasons.append(
-                f"{self.plan.planned - sent} of {self.plan.planned} planned requests were not sent"
-            )
-        if cancelled := self.progress.outcomes[Outcome.CANCELLED]:
-            reasons.append(f"{cancelled} requests were given up in flight")
-        return reasons
 
     def _inexact(self) -> list[tuple[str, str]]:
         inexact = sum(lane.workload.inexact for lane in self.lanes.values())
@@ -256,11 +245,6 @@ class Run:
     def _wake(self) -> None:
         waiting, self.changed = self.changed, Event()
         waiting.set()
-
-
-def say(line: str) -> None:
-    """Tell the user something, on stderr so that stdout stays for results."""
-    print(f"tokenswarm: {line}", file=sys.stderr, flush=True)
 
 
 def _plan(settings: Settings) -> Plan:

@@ -15,11 +15,13 @@ from locust.env import Environment
 from locust.runners import Runner
 from locust.web import WebUI
 
-from harness import options
+from harness import ending, options
+from harness.cautions import cautions
 from harness.errors import ConfigError
 from harness.options import Settings
 from harness.record import Outcome, RequestRecord
-from harness.run import Run, say
+from harness.run import Run
+from harness.say import say
 
 
 class RequestFailed(Exception):
@@ -60,22 +62,18 @@ class Session:
             raise ConfigError(
                 "the locustfile has no LLMUser: derive your user class from harness.users.LLMUser"
             )
+        for line in cautions(settings):
+            say(line)
         self.run = Run(settings, classes)
         return self.run
 
     def warn(self, run: Run) -> None:
-        """Say what is allowed but hardly meant."""
+        """Say which users do nothing that is measured."""
         measured: set[type] = set(run.lanes)
         others = [user.__name__ for user in self.environment.user_classes if user not in measured]
         if others:
             say(
                 f"{', '.join(others)} is no LLMUser: it is among the users of a level, but nothing it does is measured"
-            )
-        settings = run.settings
-        ramp_s = (settings.users or 1) / (settings.spawn_rate or 1)
-        if settings.run_time_s and ramp_s > settings.run_time_s:
-            say(
-                f"-t {settings.run_time_s} s is over before all users are up ({ramp_s:.0f} s at this -r): nothing is measured"
             )
 
     def listen(self) -> None:
@@ -156,6 +154,8 @@ class Session:
             print(run.tables(), flush=True)
         if run.hope.lost:
             say(f"error: stopped early, {run.hope.lost}")
+        if run.exit_code == ending.NOT_VALID:
+            say("error: the verdict is invalid, and --require-valid was given (exit 4)")
 
     def _tell_locust(self, record: RequestRecord) -> None:
         """One event a request, in ms, as Locust's statistics want it."""

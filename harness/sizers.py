@@ -12,7 +12,7 @@ Loading a tokenizer stays quiet and either works or says in one line what to do.
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -169,7 +169,7 @@ def choose(
     model: str | None,
     chat: bool,
     llama_url: str | None,
-    headers: Mapping[str, str] | None = None,
+    asked: requests.Session | None = None,
 ) -> tuple[Sizer, str]:
     """Pick a sizer and say in one line which and why.
 
@@ -185,7 +185,7 @@ def choose(
     reasons: list[str] = []
     if llama_url:
         try:
-            server = LlamaServerSizer(llama_url, chat=chat, headers=headers)
+            server = LlamaServerSizer(llama_url, chat=chat, asked=asked)
         except RouteMissing as error:
             reasons.append(str(error))
         else:

@@ -8,14 +8,29 @@ event stream") with three deviations, each caused by a serving system:
     2. A field named `error` counts as data of an event of that name (llama.cpp up to August 2025).
     3. Data stays bytes. JSON is decoded as a whole, so no character can be torn.
 
-Works on a whole body; the offset given with each event says which bytes completed it.
+Works on a whole body; the offset given with each event says which bytes completed it. `windows` and `as_list`
+are a quick way to the same events, for the streams that nearly all servers send: one `data:` line an event.
+
+A body may be one endless line or nothing but line ends: no more of it than a window is cut up at a time, no
+event grows beyond the limit it is read with, and `breathe` is called on the way through what has no events.
 """
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
+from harness.http1 import no_breath
+
+WINDOW_BYTES = 128 * 1024
+BREATH_LINES = 128
+_DATA = (b"data", b"error")
+_NO_LIMIT = 1 << 62
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+# Stands between the events of a list: a string that no server says, and text that could spell it with an
+# escape is not read as a list.
+_APART = "\x7f"
+_JOINT = b',"\x7f",{'
+_ESCAPED = b"\\u007"
 
 
 class SseEvent(NamedTuple):
@@ -26,40 +41,107 @@ class SseEvent(NamedTuple):
     end: int
 
 
-def events(stream: bytes) -> Iterator[SseEvent]:
-    """All events that carry data, in order. Comments, ids and retry hints are passed over."""
-    name, data, at = "message", [], 0
-    for line, end in _lines(stream):
+class Window(NamedTuple):
+    """A range of a stream, cut at its empty lines: where it begins, what lies between the cuts, the cut.
+
+    An event never reaches over a cut: `events` of each block's range together give those of the stream.
+    """
+
+    start: int
+    blocks: list[bytes]
+    cut: bytes
+
+
+def windows(stream: bytes) -> Iterator[Window]:
+    """The whole stream; each window holds about `WINDOW_BYTES`, or one block that is longer."""
+    cut = b"\r\n\r\n" if b"\r" in stream and b"\r\n\r\n" in stream else b"\n\n"
+    start = 0
+    while start < len(stream):
+        found = stream.find(cut, start + WINDOW_BYTES)
+        stop = len(stream) if found < 0 else found + len(cut)
+        blocks = stream[start:stop].split(cut)
+        if not blocks[-1]:
+            blocks.pop()  # nothing follows the last cut
+        yield Window(start, blocks, cut)
+        start = stop
+
+
+def as_list(blocks: list[bytes], cut: bytes) -> bytes | None:
+    """The data of blocks that are one line `data: {...}` each, as one JSON list; None where they are not.
+
+    JSON holds no bare line ends. What is no such block leaves one, or something else that is not JSON. In
+    the list `apart` tells whether each block was one object.
+    """
+    text = cut.join(blocks)
+    if not text.startswith(b"data: {") or b"\x7f" in text or (b"\\" in text and _ESCAPED in text):
+        return None
+    text = text.replace(cut + b"data: {", _JOINT)
+    return None if b"\n" in text or b"\r" in text else b"[" + text[6:] + b"]"
+
+
+def apart(listed: list[Any], blocks: int) -> list[Any] | None:
+    """The objects of so many blocks out of what `as_list` made; None if one block was not exactly one object.
+
+    Two objects in one block could make up for one that is spread over two.
+    """
+    return listed[::2] if listed[1::2] == [_APART] * (blocks - 1) else None
+
+
+def events(
+    stream: bytes,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    limit: int = _NO_LIMIT,
+    breathe: Callable[[], None] = no_breath,
+) -> Iterator[SseEvent]:
+    """All events that carry data, in order. Comments, ids and retry hints are passed over.
+
+    Args:
+        stream: a whole body.
+        start: where to begin: the stream's beginning, or between two events.
+        stop: where to end: between two events, or the stream's end.
+        limit: an event whose data is longer than so many bytes ends there, and nothing comes after it.
+        breathe: called every `BREATH_LINES` lines.
+    """
+    name, size, at = "message", 0, start
+    data: list[bytes] = []
+    for number, (line, end) in enumerate(_lines(stream, start, len(stream) if stop is None else stop), 1):
         at = end
+        if number % BREATH_LINES == 0:
+            breathe()
         if line:
             field, _, value = line.partition(b":")
             if value[:1] == b" ":
                 value = value[1:]
-            if field == b"data":
+            if field in _DATA:
+                name = "error" if field == b"error" else name
                 data.append(value)
+                size += len(value) + 1
+                if size > limit + 1:
+                    break
             elif field == b"event":
                 name = value.decode("utf-8", "replace") or "message"
-            elif field == b"error":
-                name = "error"
-                data.append(value)
         else:
             if data:
                 yield SseEvent(name, data[0] if len(data) == 1 else b"\n".join(data), end)
-            name, data = "message", []
+            name, size = "message", 0
+            data = []
     if data:
         yield SseEvent(name, b"\n".join(data), at)
 
 
-def _lines(stream: bytes) -> Iterator[tuple[bytes, int]]:
+def _lines(stream: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int]]:
     """(line without its end, offset past its end), for LF, CRLF and CR."""
-    start = 3 if stream.startswith(b"\xef\xbb\xbf") else 0
-    if b"\r" not in stream:  # almost always; bytes.find beats the expression
-        while (stop := stream.find(b"\n", start)) >= 0:
-            yield stream[start:stop], stop + 1
-            start = stop + 1
+    if start == 0 and stream.startswith(b"\xef\xbb\xbf"):
+        start = 3
+    if stream.find(b"\r", start, stop) < 0:  # almost always; bytes.find beats the expression
+        while (end := stream.find(b"\n", start, stop)) >= 0:
+            yield stream[start:end], end + 1
+            start = end + 1
     else:
-        for match in _LINE_END.finditer(stream, start):
+        for match in _LINE_END.finditer(stream, start, stop):
             yield stream[start : match.start()], match.end()
             start = match.end()
-    if start < len(stream):
-        yield stream[start:], len(stream)
+    if start < stop:
+        yield stream[start:stop], stop

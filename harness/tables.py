@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness import doubts
+from harness import doubts, report_client
 from harness import maritaca as theirs
 from harness.grid import NULL, Group, clean, columns, number, wrap
 from harness.windows import Floats
@@ -53,6 +53,8 @@ def render(
         lines += wrap(f"* p99 of fewer than {FEW} requests: close to the slowest one.", width)
     lines += [line for said in lengths(summary) for line in wrap(f"lengths: {said}", width, later="  ")]
     lines += ["", *wrap(_totals(summary["totals"]), width), *_failures(summary["failures"], width)]
+    if watched := report_client.line(summary["client"]):
+        lines += ["", *wrap(f"load generator: {watched}", width, later="  ")]
     lines += ["", *_verdict(summary["verdict"], width)]
     place = run_dir or Path(str(settings.get("results_dir") or "results")) / summary["run_id"]
     lines += ["", f"results: {clean(place)}"]

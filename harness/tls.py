@@ -1,12 +1,46 @@
 """TLS over a socket that we read ourselves.
 
 Python's SSL socket hides the moment at which bytes arrive and, under gevent, blocks the greenlet that
-reads it. So the socket stays plain and an `ssl.SSLObject` turns bytes into bytes. The certificate and
-the host name are verified.
+reads it. So the socket stays plain, with the kernel's stamps, and an `ssl.SSLObject` turns bytes into
+bytes. The certificate and the host name are verified unless the user switched that off.
 """
 
 import ssl
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+from harness.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose certificates are accepted: the system's authorities', those of `ca_file` alone, or (`insecure`) anybody's."""
+
+    ca_file: Path | None = None
+    insecure: bool = False
+
+
+KNOWN = Trust()
+
+
+def context(trust: Trust = KNOWN) -> ssl.SSLContext:
+    """What connections are made with.
+
+    Raises:
+        ConfigError: `ca_file` cannot be read, or holds no certificate.
+    """
+    path = trust.ca_file
+    try:
+        made = ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise ConfigError(f"--ca-file {path}: no certificate in it; give a PEM file") from None
+    except OSError as error:
+        raise ConfigError(f"--ca-file {path}: {(error.strerror or 'cannot be read').lower()}") from None
+    if trust.insecure:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    return made
 
 
 class Wire(Protocol):
@@ -54,7 +88,7 @@ class Channel:
         self._tls.write(data)
         return self._outgoing.read()
 
-    def decrypt(self, data: bytes) -> tuple[bytes, bool]:
+    def decrypt(self, data: bytes | memoryview) -> tuple[bytes, bool]:
         """(plain bytes, whether the peer said it is done); no bytes where `data` held only control records.
 
         Raises:
@@ -66,9 +100,12 @@ class Channel:
             try:
                 piece = self._tls.read(65_536)
             except ssl.SSLWantReadError:
-                return b"".join(plain), False
+                break
             except ssl.SSLZeroReturnError:
                 return b"".join(plain), True
             if not piece:
                 return b"".join(plain), True
             plain.append(piece)
+            if not self._incoming.pending and not self._tls.pending():  # spares the exception, nearly always
+                break
+        return (plain[0] if len(plain) == 1 else b"".join(plain)), False

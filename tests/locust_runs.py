@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,14 @@ def start(
         env=clean | dict(env),
         cwd=results.parent,
     )
+
+
+def until(done: Callable[[], bool], timeout: float = 60) -> None:
+    """Wait for something that will come."""
+    deadline = time.monotonic() + timeout
+    while not done():
+        assert time.monotonic() < deadline, f"did not come in {timeout} s"
+        time.sleep(0.05)
 
 
 def finish(process: subprocess.Popen[str], results: Path, timeout: float = 90) -> Result:

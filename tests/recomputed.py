@@ -125,7 +125,7 @@ def recompute_level(rows_, level, windows):
         "server_prefill_ms",
         "server_decode_ms",
     )
-    figures = (*times, "connect_ms", "prompt_tokens", "output_tokens")
+    figures = (*times, "dns_ms", "connect_ms", "tls_ms", "prompt_tokens", "output_tokens")
     high, low = (50, 90, 95, 99), (5, 10, 90)
     return {
         "concurrency": level,

@@ -4,23 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import http1
 from harness.errors import ProtocolError
+from harness.received import Body, Received, body
 
 
-def feed(wire: bytes, cuts: list[int]) -> tuple[http1.Received, int | None]:
+def feed(wire: bytes, cuts: list[int]) -> tuple[Received, int | None]:
     """Feed `wire` cut at `cuts`; times are the number of the read. Returns what came and at which byte it ended."""
-    received, at = http1.Received(), 0
+    received, at = Received(), 0
     for number, cut in enumerate([*sorted({c for c in cuts if 0 < c < len(wire)}), len(wire)]):
-        if received.add(wire[at:cut], number):
+        if received.add(wire[at:cut], number) and received.look():
             return received, cut
         at = cut
     return received, None
 
 
-def body_of(received: http1.Received) -> http1.Body:
+def body_of(received: Received) -> Body:
     assert received.framer.head is not None
-    return http1.body(received, received.framer.head)
+    return body(received, received.framer.head)
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: 1\r\n\r\n"
@@ -60,8 +60,7 @@ def test_arrival_is_that_of_the_read_that_brought_the_byte() -> None:
     """Each byte of a chunked body is dated by its own read, chunk headers notwithstanding."""
     start = CHUNKED.index(b"hello")
     received, _ = feed(CHUNKED, [start + 1, start + 5, CHUNKED.index(b" world") + 2])
-    body = body_of(received)
-    assert [body.arrival_ns(end) for end in range(1, 12)] == [0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 3]
+    assert body_of(received).arrivals_ns(range(1, 12)) == [0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 3]
 
 
 def test_continue_responses_are_skipped() -> None:
@@ -129,7 +128,7 @@ def test_garbage_never_raises_anything_else(noise: bytes, cuts: list[int]) -> No
         except ProtocolError:
             continue
         if received.framer.head is not None:
-            http1.body(received, received.framer.head)
+            body(received, received.framer.head)
 
 
 def test_keep_alive_rules() -> None:

@@ -12,7 +12,7 @@ from synthetic_run import record
 
 from harness.errors import ConfigError, ErrorClass
 from harness.journal import Journal, Window, pack, read, unpack
-from harness.record import STAMPS, Outcome, Phase, RequestRecord, TokenSource
+from harness.record import STAMPS, Outcome, Phase, RequestRecord, StampSource, TokenSource
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 COUNTS = st.integers(0, 2**40)
@@ -31,7 +31,7 @@ RECORDS = st.builds(
     end_ns=STAMP,
     chunk_gaps_us=st.lists(MS, max_size=5).map(tuple),
     chunks=COUNTS,
-    stamp_source=WORDS,
+    stamp_source=st.sampled_from(StampSource),
     streamed=st.booleans(),
     reconnects=COUNTS,
     token_source=st.none() | st.sampled_from(TokenSource),

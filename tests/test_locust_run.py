@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from locust_runs import finish, run, simulator, start, truth
+from locust_runs import finish, run, simulator, start, truth, until
 from recomputed import check
 
 from harness.servers.process import Server, free_port
@@ -174,7 +174,8 @@ def test_interrupted_twice_it_gives_up_what_is_in_flight(tmp_path: Path) -> None
             "--output-tokens",
             "600",
         )
-        time.sleep(6)
+        until(lambda: any((tmp_path / "r").glob("*/run.json")))  # all is prepared; users start at once
+        time.sleep(2)  # tokens come every 0.1 s, for a minute
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
         time.sleep(0.7)

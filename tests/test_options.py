@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,11 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "all three": (["--levels", "1,2", "-u", "4", "-r", "2", "-t", "1m"], {}),
     "bad levels and -u": (["--levels", "1,x", "-u", "4"], {}),
     "no levels": (["-u", "4", "-r", "2", "-t", "1m"], {}),
+    "flags": (["--require-valid", "--insecure"], {}),
+    "a flag before a user class": (["--require-valid", "Chat"], {}),
+    "flags by variable": ([], {"TOKENSWARM_REQUIRE_VALID": "1", "TOKENSWARM_INSECURE": "yes"}),
+    "flags off by variable": ([], {"TOKENSWARM_REQUIRE_VALID": "0", "TOKENSWARM_INSECURE": "no"}),
+    "empty flags": ([], {"TOKENSWARM_REQUIRE_VALID": "", "TOKENSWARM_INSECURE": " "}),
 }
 
 # Every option by its variable, and what it makes in `stored` where it is kept there.
@@ -83,7 +89,9 @@ ENVIRONMENT: dict[str, tuple[str, object]] = {
     "IDLE_TIMEOUT": ("3", 3.0),
     "TOTAL_TIMEOUT": ("4", 4.0),
     "PREFLIGHT": ("no", None),
+    "CA_FILE": (certifi.where(), certifi.where()),
 }
+FLAGS = {"require_valid", "insecure"}  # without a value
 CASES["environment"][1].update({f"TOKENSWARM_{name}": value for name, (value, _) in ENVIRONMENT.items()})
 
 
@@ -150,6 +158,9 @@ DEFAULTS: dict[str, Any] = {
     "users": None,
     "spawn_rate": None,
     "run_time_s": None,
+    "ca_file": None,
+    "insecure": False,
+    "require_valid": False,
 }
 
 
@@ -167,6 +178,29 @@ def test_variables_set_options(parsed: Any) -> None:
         key = {"LABEL": "labels"}.get(name, name.lower() + "_s" * name.endswith("TIMEOUT"))
         assert stored.get(key) == kept
     assert parsed["several labels in one variable"][1]["labels"] == {"gpu": "a100", "site": "x"}
+
+
+@pytest.mark.parametrize(
+    ("case", "given"),
+    [
+        ("flags", True),
+        ("flags by variable", True),
+        ("flags off by variable", False),
+        ("empty flags", False),
+        ("plain", False),
+    ],
+)
+def test_a_flag_is_given_or_not(parsed: Any, case: str, given: bool) -> None:
+    """Bare on the command line, `1` or `yes` in a variable; an empty variable is the default here too."""
+    stored = parsed[case][1]
+    assert {name: stored[name] for name in FLAGS} == dict.fromkeys(FLAGS, given)
+
+
+def test_a_flag_takes_no_value(parsed: Any) -> None:
+    """What follows it on the command line is Locust's: the name of a user class."""
+    namespace, stored = parsed["a flag before a user class"]
+    assert stored["require_valid"] is True
+    assert namespace["user_classes"] == ["Chat"]
 
 
 def test_an_option_wins_over_its_variable(parsed: Any) -> None:
@@ -235,6 +269,7 @@ DEFAULT_TEXTS = {
     "exact_output": "auto",
     "extra_body": "",
     "preflight": "yes",
+    "ca_file": "",
     "connect_timeout": "10",
     "first_token_timeout": "300",
     "idle_timeout": "60",
@@ -294,6 +329,48 @@ def test_a_user_classs_host_is_the_second_choice(plain: Mapping[str, Any]) -> No
         ConfigError, match=r"^--host is missing: give the server's base URL, for example http://"
     ):
         options.read(without, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "no such file or directory"),
+        (b"", "no certificate in it; give a PEM file"),
+        (b"\x30\x82\x01\x0a", "no certificate in it; give a PEM file"),
+        (
+            b"-----BEGIN CERTIFICATE-----\nZZZ\n-----END CERTIFICATE-----\n",
+            "no certificate in it; give a PEM file",
+        ),
+    ],
+    ids=["missing", "empty", "DER", "torn"],
+)
+def test_a_ca_file_holds_a_certificate(
+    plain: Mapping[str, Any], tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    """It is read before load: one line with the file and the reason."""
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    assert lines(plain, ca_file=str(path)) == [f"--ca-file {path}: {why}"]
+
+
+def test_a_ca_file_is_a_path(plain: Mapping[str, Any]) -> None:
+    """What cannot be one is refused like the rest."""
+    assert lines(plain, ca_file="a\0b") == ["--ca-file 'a\\x00b': not a path; give a PEM file"]
+
+
+def test_a_good_ca_file_is_kept(plain: Mapping[str, Any]) -> None:
+    """As a path, and by its name in run.json."""
+    settings = read(plain, ca_file=f" {certifi.where()} ")
+    assert settings.ca_file == Path(certifi.where())
+    assert settings.stored()["ca_file"] == certifi.where()
+
+
+def test_insecure_and_a_ca_file_exclude_each_other(plain: Mapping[str, Any]) -> None:
+    """One of them verifies nothing."""
+    both = "--insecure and --ca-file exclude each other: --insecure verifies nothing; drop one of them"
+    assert lines(plain, insecure=True, ca_file=certifi.where()) == [both]
+    assert read(plain, insecure=True).insecure
 
 
 WHOLE = "give a whole number from"

@@ -15,6 +15,7 @@ import pytest
 
 from harness import probe as probing
 from harness.backends import find
+from harness.control import session
 from harness.errors import ConfigError
 from harness.probe import Facts, probe
 from harness.target import Target, parse
@@ -109,7 +110,7 @@ def ask(
     target: Target, *, backend: Any = OPENAI, model: str | None = None, secret: str | None = None
 ) -> Facts:
     """Probe, saying nothing."""
-    return probe(backend, target, model=model, secret=secret)
+    return probe(backend, target, model=model, asked=session(secret))
 
 
 def line(target: Target, **how: Any) -> str:
@@ -257,7 +258,7 @@ def test_it_waits_while_the_model_is_loading(monkeypatch: pytest.MonkeyPatch) ->
     said: list[str] = []
     loading = as_json({"error": {"message": "Loading model", "code": 503}}, 503)
     with serving({"/health": [loading, loading, Reply()], "/v1/models": models("m")}) as site:
-        assert probe(OPENAI, site.target, model=None, secret=None, say=said.append).model == "m"
+        assert probe(OPENAI, site.target, model=None, asked=session(None), say=said.append).model == "m"
         assert [route for route, _ in site.asked] == ["/health"] * 3 + ["/v1/models"]
     assert said == [f"{site.target} is loading its model; waiting up to 120 s"]
 
@@ -456,7 +457,7 @@ def test_a_certificate_of_ones_own(
     with serving({"/v1/models": models("m")}, context) as site:
         assert line(site.target) == (
             f"--host {site.target} has a certificate that is not accepted (self-signed certificate): "
-            "put its authority's file into SSL_CERT_FILE"
+            "give its authority's file with --ca-file"
         )
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         assert ask(site.target).model == "m"

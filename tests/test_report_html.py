@@ -14,7 +14,7 @@ from synthetic_run import run
 from harness.grid import NULL, number
 from harness.metrics import summarise
 from harness.report_html import render
-from harness.report_settings import about, client
+from harness.report_settings import about
 from harness.rows import load, write
 from harness.svg import HEIGHT, WIDTH, Series, bars, chart, ticks
 from harness.svg_labels import CHARACTER, Box, place
@@ -72,7 +72,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else(requests):
     names = {tag for tag, _ in page.tags}
     assert not names & {"script", "link", "img", "iframe", "object"}
     linked = {attrs["href"] for _, attrs in page.tags if "href" in attrs}
-    assert linked == {"requests.parquet", "run.json", "summary.json", "levels.csv"}
+    assert linked == {"requests.parquet", "client.csv", "run.json", "summary.json", "levels.csv"}
     assert not re.search(r"url\(|@import|https?://", text)
     assert "prefers-color-scheme:dark" in text
     for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
@@ -279,22 +279,6 @@ def test_several_kinds_of_users_are_told_apart():
         ("Workload", [("prompt tokens", "550")]),
         ("Load", [("users", "4")]),
     ]
-
-
-def test_the_load_generators_health_is_in_words():
-    """Lag on one line; what is not known here is listed all the same."""
-    health = {
-        "loop_lag_ms": {"p50": 0.8, "p99": 1.25, "max": 23.456, "n": 1741}, "cpu_percent": 2.352,
-        "stamp_source": "read", "late": {"sends": 3},
-    }  # fmt: skip
-    assert client(health) == [
-        ("late wake-ups", "p50 0.8 ms, p99 1.25 ms, max 23.5 ms (of 1,741)"),
-        ("CPU", "2.35 % of one core"),
-        ("arrivals stamped at", "our read"),
-        ("late.sends", "3"),
-    ]
-    assert client({}) == []
-    assert client({"loop_lag_ms": {"n": 0}, "cpu_percent": None}) == []
 
 
 @pytest.mark.parametrize(

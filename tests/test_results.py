@@ -7,6 +7,7 @@ import csv
 import errno
 import json
 import os
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from harness.errors import ConfigError
 from harness.journal import Window, pack
 from harness.record import FIGURES, TokenSource
 from harness.results import CRASHED, RunDirectory, check_place, load_run, load_summary, rebuild
+from harness.seconds import Second, load
 
-ALL_FILES = ["levels.csv", "report.html", "requests.parquet", "run.json", "summary.json"]
+ALL_FILES = ["client.csv", "levels.csv", "report.html", "requests.parquet", "run.json", "summary.json"]
 
 
 def started(tmp_path: Path, records=(), windows=(), run_id="run-1", settings=None) -> RunDirectory:
@@ -45,7 +47,7 @@ def started(tmp_path: Path, records=(), windows=(), run_id="run-1", settings=Non
 
 def finished(directory: RunDirectory, **changes) -> dict:
     """Finish with plain arguments."""
-    plain = {"planned": None, "incomplete": [], "findings": [], "client": {}, "count_tokens": None}
+    plain = {"planned": None, "incomplete": [], "findings": [], "count_tokens": None}
     return directory.finish(**{**plain, "counted_by": TokenSource.TOKENIZER, **changes})
 
 
@@ -70,14 +72,10 @@ def test_a_finished_directory_holds_the_results_and_no_journal(tmp_path):
     records, windows = run(levels=(1,), per_level=5, repeats=1)
     directory = started(tmp_path, records, windows)
     directory.journal.append("event", {"time_ns": BASE_NS, "what": "level 1 begins"})
-    finished(directory, findings=[("suspect", "loop lag")], client={"cpu": 0.5})
+    finished(directory, findings=[("suspect", "a doubt")])
     assert sorted(p.name for p in directory.path.iterdir()) == ALL_FILES
     told = load_run(directory.path)
-    assert (told["complete"], told["findings"], told["client"]) == (
-        True,
-        [["suspect", "loop lag"]],
-        {"cpu": 0.5},
-    )
+    assert (told["complete"], told["findings"]) == (True, [["suspect", "a doubt"]])
     assert [Window(**window) for window in told["windows"]] == windows
     assert told["events"] == [{"time_ns": BASE_NS, "what": "level 1 begins"}]
     assert datetime.fromisoformat(told["finished_at"]) >= datetime.fromisoformat(told["started_at"])
@@ -90,7 +88,7 @@ def test_the_table_holds_every_record_exactly(tmp_path):
     directory = started(tmp_path, records)
     finished(directory, count_tokens=lambda text: len(text.split()))
     back = pq.read_table(directory.path / "requests.parquet")
-    assert back.schema.metadata == {b"tokenswarm.schema": b"1"}
+    assert back.schema.metadata == {b"tokenswarm.schema": b"2"}
     assert str(back.schema.field("chunk_gaps_us").type).startswith("list<")
     assert {str(back.schema.field(n).type) for n in back.column_names if n.endswith("_ns")} == {"int64"}
     counted = [outputs.count_missing(r, lambda t: len(t.split()), TokenSource.TOKENIZER) for r in records]
@@ -190,7 +188,7 @@ def test_rebuild_from_the_table_gives_the_same_summary(tmp_path):
     """Lost derived files come back as they were; the verdict's outside findings too."""
     records, windows = run(levels=(1,), per_level=10, repeats=1)
     directory = started(tmp_path, records, windows)
-    summary = finished(directory, planned=99, findings=[("suspect", "loop lag")], client={"cpu": 0.5})
+    summary = finished(directory, planned=99, findings=[("suspect", "a doubt")])
     before = {name: (directory.path / name).read_bytes() for name in ALL_FILES}
     for name in ("summary.json", "levels.csv", "report.html"):
         (directory.path / name).unlink()
@@ -401,3 +399,87 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
     with pytest.raises(OSError, match="full"):
         files.place(path, half)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "old")]
+
+
+def watched(at_s: int, **figures) -> Second:
+    """A second of this run's client."""
+    plain = {"cpu_percent": 20.0, "waited_percent": 0.0, "waited_ms": 0.0, "loop_lags_ms": "1*99 9*1"}
+    return Second(time_ns=BASE_NS + at_s * 10**9, worker="w1", seconds=1.0, **{**plain, **figures})
+
+
+def with_health(directory: RunDirectory, seconds_: list[Second]) -> None:
+    """As a run journals them."""
+    for one in seconds_:
+        directory.journal.append("health", asdict(one))
+
+
+def test_the_clients_seconds_become_a_table_of_their_own(tmp_path):
+    """One row each, with what was sent in it; the summary's client is what that file and the requests say."""
+    records, windows = run(levels=(1, 2), per_level=40, repeats=1)
+    directory = started(tmp_path, records, windows)
+    with_health(directory, [watched(at, cpu_percent=10.0 * at) for at in range(5)])
+    summary = finished(directory)
+    table = pd.read_csv(directory.path / "client.csv")
+    requests = rows.load(directory.path / "requests.parquet")
+    sent = requests[requests["sent_ns"].notna() & (requests["reconnects"] == 0)]
+    set_up = sent[["dns_ms", "connect_ms", "tls_ms"]].astype(float).fillna(0).sum(axis=1)
+    late = ((sent["sent_ns"] - sent["scheduled_ns"]).astype(float) / 1e6 - set_up).clip(lower=0)
+    assert table["cpu_percent"].tolist() == [0.0, 10.0, 20.0, 30.0, 40.0]
+    for row in table.itertuples():
+        due = sent["scheduled_ns"].astype("int64")
+        mine = late[(due >= row.time_ns) & (due < row.time_ns + 10**9)]
+        assert row.sends == len(mine)
+        if len(mine):
+            assert row.late_send_ms_p99 == pytest.approx(mine.quantile(0.99), rel=1e-4)
+            assert row.late_send_ms_max == pytest.approx(mine.max(), rel=1e-4)
+    assert table["sends"].sum() > 60
+    client = summary["client"]
+    assert client["cpu_percent"] == {"mean": 20.0, "worst_second": 40.0}
+    assert client["late_send_ms"]["n"] == len(late)
+    assert client["late_send_ms"]["p50"] == pytest.approx(late.median())
+    assert client["late_send_ms"]["max"] == pytest.approx(late.max())
+    assert (client["loop_lag_ms"]["p50"], client["loop_lag_ms"]["n"]) == (1.0, 500)
+    assert client["stamp_source"] == "read"
+
+
+def test_the_clients_verdict_is_in_the_summary_and_computed_again(tmp_path):
+    """From client.csv alone, which is therefore as good as the journal was."""
+    records, windows = run(levels=(1,), per_level=40, repeats=1)
+    directory = started(tmp_path, records, windows)
+    with_health(directory, [watched(at, waited_percent=80.0, waited_ms=400.0) for at in range(12)])
+    first = finished(directory)
+    reason = "the client waited for a core 80 % of the time it wanted to run in 12 of 12 s (limit 75 %)"
+    assert first["verdict"]["status"] == "invalid"
+    assert sum(one.startswith(reason) for one in first["verdict"]["reasons"]) == 1
+    again = rebuild(directory.path)
+    assert again["verdict"] == first["verdict"]
+    same(again["client"], first["client"])
+    (directory.path / "client.csv").unlink()
+    assert not any("waited for a core" in one for one in rebuild(directory.path)["verdict"]["reasons"])
+
+
+def test_a_crash_keeps_the_clients_seconds(tmp_path):
+    """They were in the journal, whatever else was torn."""
+    records, windows = run(levels=(1,), per_level=10, repeats=1)
+    directory = started(tmp_path, records, windows)
+    with_health(directory, [watched(0), watched(1, cpu_percent=99.0)])
+    with directory.journal.path.open("ab") as file:
+        file.write(b'{"kind":"health","time_ns":1\n{"kind":"health","worker":"w1"}\n{"kind":"hea')
+    directory.journal.close()
+    summary = rebuild(directory.path)
+    assert [row.cpu_percent for row in load(directory.path / "client.csv")] == [20.0, 99.0]
+    assert summary["client"]["cpu_percent"]["worst_second"] == 99.0
+    assert "3 journal lines could not be read" in summary["incomplete"]
+
+
+def test_a_damaged_client_file_is_one_line(tmp_path):
+    """It can be done without, and the line says so."""
+    directory = started(tmp_path, run(levels=(1,), per_level=5, repeats=1)[0])
+    with_health(directory, [watched(0)])
+    finished(directory)
+    path = directory.path / "client.csv"
+    path.write_text(path.read_text().replace("w1,1,20", "w1,1,a lot"))
+    with pytest.raises(
+        ConfigError, match=r"client\.csv: cannot be read \(.*\); restore the file, or remove it$"
+    ):
+        rebuild(directory.path)

@@ -13,6 +13,7 @@ import pytest
 import requests
 from fixtures_tokenizer import gpt2_chat_folder, gpt2_folder  # noqa: F401
 
+from harness.control import session
 from harness.errors import ConfigError
 from harness.llama_sizer import LlamaServerSizer, RouteMissing
 from harness.record import TokenSource
@@ -183,7 +184,7 @@ def test_dropped_connection_is_tried_once_more(scripted):
 
 def test_booleans_headers_and_prefix(scripted):
     """The flags go out as JSON booleans, headers with every request, and a base URL in /v1 loses it."""
-    sizer = LlamaServerSizer(f"{scripted.url}/v1/", chat=False, headers={"Authorization": "Bearer k"})
+    sizer = LlamaServerSizer(f"{scripted.url}/v1/", chat=False, asked=session("k"))
     scripted.seen.clear()
     assert sizer.count("one two") == sizer.count_output("one two") == 2
     assert scripted.seen == [

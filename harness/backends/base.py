@@ -8,13 +8,16 @@ field name. A response that was not streamed is one event: its whole body.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from harness.errors import MalformedChunk
 
 Json = dict[str, Any]
+
+_MOST = 1e300  # JSON's integers may be greater than any float
+_MAX_SAID = 65_536  # bytes of an error body that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,7 @@ class HttpRequest:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """What one event says. Counts are running totals; a later event's replace an earlier one's."""
 
     answer: str = ""
@@ -80,6 +82,13 @@ class Backend(Protocol):
 
         Raises:
             MalformedChunk: the event is not of this dialect.
+        """
+
+    def plain(self, event: Json) -> str | None:
+        """The piece of the answer, where an event in mid-stream says nothing else; None: `read` it.
+
+        This is what nearly all events are, and all that is read of them, so it is quick. An id or a running
+        count is taken to be on all events of a stream or on none.
         """
 
 
@@ -141,7 +150,7 @@ def error_text(value: object) -> str:
 def body_error(data: bytes) -> str:
     """What an error body says, JSON or not, in one line."""
     try:
-        text = error_text(orjson.loads(data))
+        text = error_text(orjson.loads(data[:_MAX_SAID]))
     except orjson.JSONDecodeError:
         text = data[:300].decode("utf-8", "replace")
     return printable(text)
@@ -160,7 +169,7 @@ def count(value: object) -> int | None:
 
 def number(value: object) -> float | None:
     """A finite number that is not negative, or None."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MOST:
         return float(value)
     return None
 

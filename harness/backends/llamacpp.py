@@ -66,6 +66,13 @@ class LlamaCppCompletion:
             decode_ms=timings.decode_ms,
         )
 
+    def plain(self, event: Json) -> str | None:
+        """The content of an event that is not the last; its running count matters only if the stream breaks off."""
+        said = event.get("content")
+        if event.get("stop") is True or event.get("error") or not said or not isinstance(said, str):
+            return None
+        return said
+
 
 @dataclass(frozen=True, slots=True)
 class Timings:

@@ -62,6 +62,23 @@ class OpenAI:
         """One chunk, `[DONE]`, or a whole answer."""
         return _read(data)
 
+    def plain(self, event: Json) -> str | None:
+        """The text of a chunk without finish reason, usage, timings or reasoning."""
+        try:
+            choice = event["choices"][0]
+            if choice.get("finish_reason") or event.get("usage") or event.get("timings"):
+                return None
+            if event.get("error") or event.get("metrics"):
+                return None
+            if self.mode == "chat":
+                delta = choice["delta"]
+                said = None if delta.get("reasoning_content") or delta.get("reasoning") else delta["content"]
+            else:
+                said = None if choice.get("delta") or choice.get("message") else choice["text"]
+        except (AttributeError, IndexError, KeyError, TypeError):
+            return None
+        return said if said and isinstance(said, str) else None
+
 
 def _read(data: bytes) -> Delta:
     if data.strip() == b"[DONE]":

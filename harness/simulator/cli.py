@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError
+from harness.simulator import tls
 from harness.simulator.batching import CostModel
 from harness.simulator.engine import fine_loop
 from harness.simulator.server import Connection, Settings, Simulator
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from ssl import SSLContext
 
 NAME = "tokenswarm simulate"
 _BACKLOG = 4096
@@ -80,6 +82,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--log", metavar="FILE", help="write one JSON line a request; an old file is replaced"
     )
     parser.add_argument(
+        "--tls-cert", metavar="FILE", help="serve HTTPS with this certificate (PEM, a chain may follow it)"
+    )
+    parser.add_argument(
+        "--tls-key",
+        metavar="FILE",
+        help="its private key, without a passphrase (default: in --tls-cert's file)",
+    )
+    parser.add_argument(
         "--api-key-env", metavar="NAME", help="ask for the API key held by this environment variable"
     )
 
@@ -92,9 +102,10 @@ def main(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit code."""
     try:
         settings = read_settings(args)
+        secure = tls.context(args.tls_cert, args.tls_key)
         # The log after the port: a command that cannot start must not empty an old log.
         with _listen(settings.host, settings.port) as listener, _open_log(args.log) as log:
-            return _run(settings, listener, log)
+            return _run(settings, listener, log, secure)
     except ConfigError as error:
         print(f"{NAME}: error: {error}", file=sys.stderr)
         return 2
@@ -162,12 +173,14 @@ def _open_log(path: str | None) -> "AbstractContextManager[FileIO | None]":
         raise ConfigError(f"--log {path}: {error.strerror}; name a file that can be written") from None
 
 
-def _run(settings: Settings, listener: socket.socket, log: FileIO | None) -> int:
+def _run(settings: Settings, listener: socket.socket, log: FileIO | None, secure: "SSLContext | None") -> int:
     with asyncio.Runner(loop_factory=fine_loop) as runner:
-        return runner.run(_serve(settings, listener, log))
+        return runner.run(_serve(settings, listener, log, secure))
 
 
-async def _serve(settings: Settings, listener: socket.socket, log: FileIO | None) -> int:
+async def _serve(
+    settings: Settings, listener: socket.socket, log: FileIO | None, secure: "SSLContext | None"
+) -> int:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_report)
     _allow_many_files()
@@ -176,8 +189,10 @@ async def _serve(settings: Settings, listener: socket.socket, log: FileIO | None
     simulator.failed.add_done_callback(lambda _: stop.set())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    server = await loop.create_server(lambda: Connection(simulator), sock=listener, backlog=_BACKLOG)
-    print(_banner(settings, listener), flush=True)
+    server = await loop.create_server(
+        lambda: Connection(simulator), sock=listener, backlog=_BACKLOG, ssl=secure
+    )
+    print(_banner(settings, listener, "https" if secure else "http"), flush=True)
     await stop.wait()
     server.close()
     simulator.shut()
@@ -207,9 +222,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _banner(settings: Settings, listener: socket.socket) -> str:
+def _banner(settings: Settings, listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     return f"{NAME}: listening on {url} (model {settings.model}, {settings.cost.slots} slots)"
 
 

@@ -1,0 +1,175 @@
+"""One connection: opened with its steps timed apart, written to, and read with the kernel's stamp.
+
+The stamp is the kernel's (SO_TIMESTAMPNS, which recvmsg returns with the bytes), so that bytes that had
+to wait for this process are dated by when they reached the host. Where the kernel gives none, as on
+macOS, it is our own clock's, right after the read. If one read takes several segments, the kernel tells
+the newest one's time. Under TLS the stamps are those of the encrypted bytes.
+"""
+
+import contextlib
+import ssl
+import struct
+import sys
+
+from gevent import socket
+
+from harness.clock import KernelClock, now_ns
+from harness.errors import ErrorClass
+from harness.exchange import Exchange, SetUp, Timeouts
+from harness.target import Target
+from harness.tls import Channel
+
+# Every read of the process goes here first: nothing waits between the read and the copy to its response.
+_BUFFER = bytearray(65_536)
+_VIEW = memoryview(_BUFFER)
+_INTO = (_BUFFER,)
+
+# Python's socket module does not name it. The control message is one `struct timespec` of wall time.
+_SO_TIMESTAMPNS = 35 if sys.platform == "linux" else None
+_TIMESPEC = struct.Struct("@ll")
+_CONTROL_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
+
+
+class Connection:
+    """One socket, and the exchange it is busy with."""
+
+    __slots__ = ("_clock", "_receive", "exchange", "fd", "reused", "sock", "tls")
+
+    def __init__(self, sock: socket.socket, tls: Channel | None, clock: KernelClock) -> None:
+        self.sock = sock
+        self.fd: int = sock.fileno()
+        self.tls = tls
+        self.exchange: Exchange | None = None
+        self.reused = False
+        self._clock = clock
+        self._receive = sock._sock.recvmsg_into  # noqa: SLF001  # gevent's own waits when there is nothing
+
+    def send(self, payload: bytes) -> None:
+        """Write a whole request, waiting cooperatively while the socket is full."""
+        self.sock.sendall(self.tls.encrypt(payload) if self.tls else payload)
+
+    def read(self) -> int:
+        """One read with its stamp, into the exchange. Returns the kernel's stamp, 0 if it gave none."""
+        kernel_ns, why = 0, "the server closed the connection"
+        try:
+            size, control, _, _ = self._receive(_INTO, _CONTROL_BYTES)
+            if control:
+                seconds, rest_ns = _TIMESPEC.unpack(control[0][2])
+                kernel_ns = seconds * 1_000_000_000 + rest_ns - self._clock.shift_ns
+            time_ns = kernel_ns or now_ns()
+            data: bytes | memoryview = _VIEW[:size]
+            closed = not size
+            if self.tls and size:
+                data, closed = self.tls.decrypt(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:  # ssl.SSLError is one
+            data, closed, why = b"", True, reason(error)
+        exchange = self.exchange
+        if exchange is not None:
+            if data:
+                received = exchange.received
+                if not kernel_ns:
+                    received.own_stamps += 1
+                if received.add(data, time_ns):
+                    exchange.stir()
+            if closed:
+                exchange.close(why)
+        return kernel_ns
+
+
+class Opener:
+    """Opens connections to one target, whose name it resolves once."""
+
+    def __init__(
+        self, target: Target, timeouts: Timeouts, tls: ssl.SSLContext | None, *, kernel_stamps: bool
+    ) -> None:
+        self.clock = KernelClock()
+        self._target = target
+        self._timeouts = timeouts
+        self._tls = tls
+        self._kernel_stamps = kernel_stamps
+        self._addresses: list[tuple[int, tuple[object, ...]]] = []
+
+    def open(self, exchange: Exchange) -> Connection | None:
+        """A new connection, or None with the exchange's failure set."""
+        took = exchange.set_up = SetUp()
+        begin = now_ns()
+        try:
+            if not self._addresses:
+                self._addresses = _resolve(self._target)
+                took.dns_ns, begin = now_ns() - begin, now_ns()
+            sock = self._socket()
+            took.connect_ns = now_ns() - begin
+        except socket.gaierror as error:
+            exchange.finish((ErrorClass.DNS, f"{self._target.host} does not resolve: {reason(error)}"))
+            return None
+        except TimeoutError:
+            limit = self._timeouts.connect_s
+            exchange.finish((ErrorClass.CONNECT_TIMEOUT, f"{self._target} did not accept in {limit:g} s"))
+            return None
+        except OSError as error:
+            exchange.finish((ErrorClass.CONNECT, f"{self._target}: {reason(error)}"))
+            return None
+        return self._secure(sock, exchange, took)
+
+    def _secure(self, sock: socket.socket, exchange: Exchange, took: SetUp) -> Connection | None:
+        """The connection over an open socket, TLS shaken hands; or None with the exchange's failure set."""
+        tls: Channel | None = None
+        begin = now_ns()
+        try:
+            if self._tls:
+                tls = Channel(self._tls, self._target.host)
+                tls.handshake(sock)
+                took.tls_ns = now_ns() - begin
+        except OSError as error:
+            sock.close()
+            exchange.finish((ErrorClass.TLS, f"{self._target}: {reason(error)}"))
+            return None
+        except BaseException:  # the greenlet was killed
+            sock.close()
+            raise
+        sock.settimeout(self._timeouts.idle_s)
+        return Connection(sock, tls, self.clock)
+
+    def _socket(self) -> socket.socket:
+        """A connected socket to the first address that accepts."""
+        last: OSError = OSError("no address")
+        for family, address in self._addresses:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._kernel_stamps:
+                    _ask_for_stamps(sock)
+                sock.settimeout(self._timeouts.connect_s)
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                last = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise last
+
+
+def _ask_for_stamps(sock: socket.socket) -> None:
+    """Have the kernel stamp what it receives on this socket, if it can."""
+    if _SO_TIMESTAMPNS is not None:
+        with contextlib.suppress(OSError):  # then there will be none, and our own clock's are used
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def _resolve(target: Target) -> list[tuple[int, tuple[object, ...]]]:
+    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def reason(error: OSError) -> str:
+    """An error in a few words, without Python's numbers."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted ({error.verify_message})"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS error ({error.reason or error})"
+    return (error.strerror or str(error) or type(error).__name__).lower()

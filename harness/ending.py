@@ -1,0 +1,53 @@
+"""What a run that is over says of itself: why results are missing, and the exit code.
+
+    2   nothing could work: a refused key, a missing model, a dead host
+    5   results are missing. It outranks the next one: what is not there cannot be judged
+    4   the verdict is `invalid` and `--require-valid` was given
+    -   otherwise Locust's own rule: 1 if requests failed, else 0
+
+Values in, values out.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from harness.hope import Hope
+from harness.record import Outcome
+
+__all__ = ["INCOMPLETE", "NOT_VALID", "USAGE", "exit_code", "missing"]
+
+USAGE: Final = 2
+NOT_VALID: Final = 4
+INCOMPLETE: Final = 5
+
+
+def missing(
+    hope: Hope, outcomes: Mapping[Outcome, int], *, interrupted: bool, planned: int | None
+) -> list[str]:
+    """Why results are missing, a line each; none if none are."""
+    reasons = []
+    if hope.lost:
+        reasons.append(f"stopped early, {hope.lost}")
+    if interrupted:
+        reasons.append("interrupted")
+    sent = sum(outcomes.values())
+    if not sent:
+        reasons.append("no request was sent")
+    if planned is not None and sent < planned:
+        reasons.append(f"{planned - sent} of {planned} planned requests were not sent")
+    if cancelled := outcomes[Outcome.CANCELLED]:
+        reasons.append(f"{cancelled} requests were given up in flight")
+    return reasons
+
+
+def exit_code(
+    hope: Hope, problem: str | None, summary: Mapping[str, Any] | None, *, require_valid: bool
+) -> int | None:
+    """Our exit code, or None to leave it to Locust's rule. `problem`: why there are no results."""
+    if hope.nothing_worked:
+        return USAGE
+    if problem or (summary is not None and not summary["complete"]):
+        return INCOMPLETE
+    if require_valid and summary is not None and summary["verdict"]["status"] == "invalid":
+        return NOT_VALID
+    return None

@@ -1,0 +1,54 @@
+"""How a run ends: what is missing, and which exit code says so."""
+
+import pytest
+
+from harness.ending import INCOMPLETE, NOT_VALID, USAGE, exit_code, missing
+from harness.hope import Hope
+from harness.record import Outcome
+
+WELL = {"complete": True, "verdict": {"status": "valid"}}
+INVALID = {"complete": True, "verdict": {"status": "invalid"}}
+PARTIAL = {"complete": False, "verdict": {"status": "invalid"}}
+
+
+@pytest.mark.parametrize(
+    ("hope", "problem", "summary", "require_valid", "code"),
+    [
+        (Hope(), None, WELL, True, None),
+        (Hope(), None, {"complete": True, "verdict": {"status": "suspect"}}, True, None),
+        (Hope(), None, INVALID, False, None),
+        (Hope(), None, INVALID, True, NOT_VALID),
+        (Hope(), None, PARTIAL, True, INCOMPLETE),
+        (Hope(), None, PARTIAL, False, INCOMPLETE),
+        (Hope(), "the disk is full", None, True, INCOMPLETE),
+        (Hope(lost="x", nothing_worked=True), None, PARTIAL, True, USAGE),
+        (Hope(), None, None, True, None),
+    ],
+)
+def test_exit_codes(
+    hope: Hope, problem: str | None, summary: dict | None, require_valid: bool, code: int | None
+) -> None:
+    """2 before 5 before 4; None leaves it to Locust's own rule, 1 for failed requests."""
+    assert (USAGE, NOT_VALID, INCOMPLETE) == (2, 4, 5)
+    assert exit_code(hope, problem, summary, require_valid=require_valid) == code
+
+
+def outcomes(ok: int = 0, failed: int = 0, cancelled: int = 0) -> dict[Outcome, int]:
+    return {Outcome.OK: ok, Outcome.FAILED: failed, Outcome.CANCELLED: cancelled}
+
+
+def test_nothing_is_missing() -> None:
+    """Failures are results."""
+    assert missing(Hope(), outcomes(8, failed=2), interrupted=False, planned=10) == []
+    assert missing(Hope(), outcomes(8), interrupted=False, planned=None) == []
+
+
+def test_each_thing_that_is_missing_has_its_line() -> None:
+    """With its number."""
+    assert missing(Hope(lost="gone"), outcomes(5, cancelled=2), interrupted=True, planned=10) == [
+        "stopped early, gone",
+        "interrupted",
+        "3 of 10 planned requests were not sent",
+        "2 requests were given up in flight",
+    ]
+    assert missing(Hope(), outcomes(), interrupted=False, planned=None) == ["no request was sent"]
