@@ -158,7 +158,7 @@ def _loads(args: argparse.Namespace) -> int:
     print("\n" + results.tables(rows, idle_mb) + "\n")
     part = _part(client, {"rows": _stored(rows), "idle_mb": idle_mb})
     if args.save or (set(names) == set(CLIENTS) and {load.name for load in chosen} == set(LOADS)):
-        _save("loads", part)
+        _save("loads" if any(load.paced for load in chosen) else "unlimited", part)
     whole = set(names) == set(CLIENTS) and args.loads is None
     return _bookkeeping(args) if whole and not args.quick else 0
 
@@ -235,7 +235,10 @@ def _part(client: Place, found: dict[str, object]) -> results.Part:
 
 def _save(name: str, part: results.Part) -> None:
     path = HERE / "results.json"
-    results.save(path, results.load(path) | {name: part})
+    parts = results.load(path) | {name: part}
+    if name == "loads" and set(part.found["rows"]) == set(LOADS):
+        parts.pop("unlimited", None)  # they are among these
+    results.save(path, parts)
     _say("bench/RESULTS.md written")
 
 

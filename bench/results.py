@@ -20,6 +20,9 @@ from targets import Target, targets
 
 __all__ = ["Part", "load", "page", "save", "tables"]
 
+# What the numbers alone do not say, written by hand: why a target was missed.
+NOTES: Final = Path(__file__).with_name("NOTES.md")
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -34,7 +37,7 @@ class Part:
 
 
 def load(path: Path) -> dict[str, Part]:
-    """The parts measured so far: `loads`, `soak`, `bookkeeping`."""
+    """The parts measured so far: `loads`, `unlimited` (if measured apart), `soak`, `bookkeeping`."""
     if not path.exists():
         return {}
     return {name: Part(**part) for name, part in json.loads(path.read_text(encoding="utf-8")).items()}
@@ -55,8 +58,12 @@ def page(parts: Mapping[str, Part]) -> str:
         "## Targets",
         table(["target", "measured", ""], [target.cells for target in _targets(parts)]),
     ]
+    if NOTES.exists():
+        sections.append(NOTES.read_text(encoding="utf-8").strip())
+    for name, title in (("loads", "Loads"), ("unlimited", "Unlimited rate")):
+        if part := parts.get(name):
+            sections += [f"## {title}\n\n{_origin(part)}", tables(_rows(part), part.found["idle_mb"])]
     if part := parts.get("loads"):
-        sections += [f"## Loads\n\n{_origin(part)}", tables(_rows(part), part.found["idle_mb"])]
         sections += [f"Clients:\n\n{_clients(part)}"]
     if part := parts.get("bookkeeping"):
         sections += [f"## Per request\n\n{_origin(part)}", _bookkeeping(bookkeeping.Cost(**part.found))]
@@ -82,10 +89,12 @@ def _rows(part: Part) -> dict[str, dict[str, Row]]:
 
 
 def _targets(parts: Mapping[str, Part]) -> Sequence[Target]:
-    measured, soaked, booked = parts.get("loads"), parts.get("soak"), parts.get("bookkeeping")
+    soaked, booked = parts.get("soak"), parts.get("bookkeeping")
+    measured = [part for name in ("unlimited", "loads") if (part := parts.get(name))]
+    rows = {load: row for part in measured for load, row in _rows(part).items()}
     return targets(
-        _rows(measured) if measured else {},
-        measured.found["idle_mb"] if measured else None,
+        rows,
+        measured[-1].found["idle_mb"] if measured else None,
         soak.targets(_soaked(soaked)) if soaked else (),
         bookkeeping.target(bookkeeping.Cost(**booked.found)) if booked else None,
     )

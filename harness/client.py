@@ -21,7 +21,12 @@ from harness.plan import Slot
 from harness.received import Received
 from harness.record import Outcome, RequestRecord, StampSource, TokenSource
 
-_AFTER_THE_END = (ErrorClass.RESET, ErrorClass.IDLE_TIMEOUT, ErrorClass.TOTAL_TIMEOUT)
+_AFTER_THE_END = (
+    ErrorClass.RESET,
+    ErrorClass.IDLE_TIMEOUT,
+    ErrorClass.TOTAL_TIMEOUT,
+    ErrorClass.BAD_HTTP,
+)
 
 
 class _Labels(NamedTuple):

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import harness
+from harness import files
 from harness.errors import ConfigError
 from harness.servers import llamacpp
 from harness.servers.leash import leashed
@@ -67,11 +68,11 @@ def _simulator() -> AbstractContextManager[Server]:
 
 
 def _tiny() -> AbstractContextManager[Server]:
-    return llamacpp.running_llamacpp(llamacpp.tiny_model(llamacpp.cache_dir()), slots=4, context=2048)
+    return llamacpp.running_llamacpp(llamacpp.tiny_model(files.cache_dir()), slots=4, context=2048)
 
 
 def _gemma() -> AbstractContextManager[Server]:
-    return llamacpp.running_llamacpp(llamacpp.gemma_model(llamacpp.cache_dir()), slots=2, context=512)
+    return llamacpp.running_llamacpp(llamacpp.gemma_model(files.cache_dir()), slots=2, context=512)
 
 
 # Sizes that keep the first two under forty seconds of load on two cores. Gemma makes a handful of tokens a

@@ -23,6 +23,7 @@ import gevent
 
 from harness.clock import now_ns
 from harness.connection import Connection, Opener, reason
+from harness.errors import ErrorClass
 from harness.exchange import Exchange, Timeouts
 from harness.poller import HAVE_EPOLL, EpollPoller, HubPoller, Poller
 from harness.target import Target
@@ -152,6 +153,9 @@ class Engine:
         try:
             try:
                 connection.send(exchange.payload)
+            except TimeoutError:
+                limit = self.timeouts.idle_s
+                exchange.finish((ErrorClass.IDLE_TIMEOUT, f"the request was not taken in {limit:g} s"))
             except OSError as error:
                 # A server may answer and close before it has read all of a request: then that is the answer.
                 connection.read()

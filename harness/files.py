@@ -1,4 +1,4 @@
-"""Files of results: written whole or not at all, and refused in one line.
+"""Files: where those that outlive a run are kept; results written whole or not at all, and refused in one line.
 
 A file is written beside its name, flushed to the disk and renamed into place, so that a reader, a crash or
 a full disk never leaves half of one.
@@ -14,9 +14,16 @@ import orjson
 
 from harness.errors import ConfigError
 
-__all__ = ["as_json", "from_json", "place", "refusals", "write"]
+__all__ = ["as_json", "cache_dir", "from_json", "place", "refusals", "write"]
 
 T = TypeVar("T")
+
+
+def cache_dir() -> Path:
+    """`$TOKENSWARM_CACHE`, else `$XDG_CACHE_HOME/tokenswarm`, else `~/.cache/tokenswarm`."""
+    if own := os.environ.get("TOKENSWARM_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tokenswarm"
 
 
 def place(path: Path, fill: Callable[[Path], T]) -> T:

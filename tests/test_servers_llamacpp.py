@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from harness import files
 from harness.errors import ConfigError
 from harness.servers import llamacpp, tiny_gguf
 from harness.servers.process import Server, ServerFailed, free_port
@@ -41,7 +42,7 @@ def test_cache_dir(environment: dict[str, str], expected: str, monkeypatch: pyte
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert llamacpp.cache_dir() == Path(expected)
+    assert files.cache_dir() == Path(expected)
 
 
 def _package(monkeypatch: pytest.MonkeyPatch, weights: bytes | Exception) -> None:

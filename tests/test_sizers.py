@@ -15,9 +15,10 @@ from fixtures_tokenizer import gpt2_chat_folder, gpt2_folder  # noqa: F401
 
 from harness.control import session
 from harness.errors import ConfigError
+from harness.files import cache_dir
 from harness.llama_sizer import LlamaServerSizer, RouteMissing
 from harness.record import TokenSource
-from harness.servers.llamacpp import cache_dir, running_llamacpp, tiny_model
+from harness.servers.llamacpp import running_llamacpp, tiny_model
 from harness.sizers import EstimatingSizer, TransformersSizer, choose, open_tokenizer
 
 

@@ -52,13 +52,6 @@ class Limit:
         return self.streams * self.tokens_per_stream
 
 
-def cache_dir() -> Path:
-    """`$TOKENSWARM_CACHE`, else `$XDG_CACHE_HOME/tokenswarm`, else `~/.cache/tokenswarm`."""
-    if own := os.environ.get("TOKENSWARM_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tokenswarm"
-
-
 def machine() -> dict[str, object]:
     """What a result holds for: a change of any of these and it has to be found anew."""
     return {
@@ -76,7 +69,7 @@ def store(limit: Limit, *, tls: bool) -> Path:
     Raises:
         OSError: the cache directory cannot be written.
     """
-    path = cache_dir() / FILE
+    path = files.cache_dir() / FILE
     results = {scheme: asdict(known) for scheme, known in load().items()} | {_scheme(tls=tls): asdict(limit)}
     kept = {"schema": SCHEMA, "machine": machine(), "method": METHOD, "results": results}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +80,7 @@ def store(limit: Limit, *, tls: bool) -> Path:
 def load() -> dict[str, Limit]:
     """This machine's results by scheme, `http` and `https`. Those of another machine, or unreadable, are none."""
     try:
-        stored = files.from_json(cache_dir() / FILE)
+        stored = files.from_json(files.cache_dir() / FILE)
         if stored["schema"] != SCHEMA or stored["machine"] != machine():
             return {}
         return {scheme: _limit(kept) for scheme, kept in stored["results"].items()}

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from harness import files
 from harness.errors import ConfigError
 from harness.selftest import capacity, steps, telling
 from harness.selftest.capacity import Limit
@@ -123,7 +124,7 @@ def _keep(limit: Limit, *, tls: bool) -> None:
     try:
         capacity.store(limit, tls=tls)
     except OSError as error:
-        where = capacity.cache_dir() / capacity.FILE
+        where = files.cache_dir() / capacity.FILE
         print(
             f"{NAME}: the result could not be kept in {where} ({error.strerror}): runs will not know of it; "
             "set TOKENSWARM_CACHE to a folder that can be written",

@@ -32,18 +32,11 @@ from typing import Any
 from harness.errors import ConfigError
 from harness.servers.process import Server, free_port, running
 
-__all__ = ["cache_dir", "gemma_model", "main", "running_llamacpp", "tiny_model"]
+__all__ = ["gemma_model", "main", "running_llamacpp", "tiny_model"]
 
 START_S = 120.0  # Gemma on a slow, busy machine
 HTTP_THREADS = 64
 WARNINGS = 2  # its next level prints several lines a request
-
-
-def cache_dir() -> Path:
-    """Where models are kept: `$TOKENSWARM_CACHE`, else `$XDG_CACHE_HOME/tokenswarm`, else `~/.cache/tokenswarm`."""
-    if own := os.environ.get("TOKENSWARM_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tokenswarm"
 
 
 def tiny_model(cache: Path) -> Path:

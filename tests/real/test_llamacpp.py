@@ -11,6 +11,7 @@ import pytest
 import requests
 from locust_runs import Result, finish, run, start
 
+from harness import files
 from harness.servers import llamacpp
 from harness.servers.process import Server
 from real.tap import Event, Streams, tapped
@@ -239,7 +240,7 @@ def test_a_prompt_over_the_context_is_a_failed_request(tmp_path: Path, llamacpp_
 def test_a_server_that_is_killed(tmp_path: Path) -> None:
     """SIGKILL in mid-stream: what had come is counted, what cannot go on fails, results are written; exit 1."""
     processes = {}
-    model = llamacpp.tiny_model(llamacpp.cache_dir())
+    model = llamacpp.tiny_model(files.cache_dir())
     try:
         with llamacpp.running_llamacpp(model, slots=4, context=2048) as server:
             for mode in ("native", "completions"):
