@@ -10,6 +10,7 @@ from itertools import accumulate
 
 import gevent
 from loader import PROMPT, Answers, Job, Meter, job_given
+from streams import drive
 
 import harness.users  # noqa: F401 -- patches the process, as in every Locust worker
 from harness import backends, target
@@ -18,11 +19,8 @@ from harness.client import Client
 from harness.clock import now_ns
 from harness.engine import Engine
 from harness.exchange import Timeouts
-from harness.garbage import Garbage
 from harness.plan import Slot
 from harness.record import Outcome, Phase, RequestRecord
-
-TICK_S = 1.0
 
 
 def engine_for(job: Job) -> Engine:
@@ -38,31 +36,16 @@ def main() -> None:
     meter = Meter(job)
     engine = engine_for(job)
     client = Client(engine, backends.find("openai", "chat"), "bench", None, lambda _: None)
-    ask = Ask(PROMPT, job.events, model=job.model)
+    spec = Ask(PROMPT, job.events, model=job.model)
     answers, sources = Answers(job), set[str]()
-    garbage = Garbage()
-    garbage.start()
-    meter.begin()
+    slot = Slot(job.streams, 1, Phase.MEASURE)
 
-    def stream(number: int) -> None:
-        gevent.sleep(max(0.0, (job.start_ns(number, meter.begin_ns) - now_ns()) / 1e9))
-        slot = Slot(job.streams, 1, Phase.MEASURE)
-        while now_ns() < meter.stop_ns:
-            record = client.run(ask, slot, name="bench", scheduled_ns=now_ns(), prompt_tokens=None)
-            sources.add(record.stamp_source)
-            _add(answers, record)
+    def ask() -> None:
+        record = client.run(spec, slot, name="bench", scheduled_ns=now_ns(), prompt_tokens=None)
+        sources.add(record.stamp_source)
+        _add(answers, record)
 
-    def watch() -> None:
-        for name, at_ns in (("steady", meter.steady_ns), ("stop", meter.stop_ns)):
-            while (left_s := (at_ns - now_ns()) / 1e9) > 0:
-                gevent.sleep(min(left_s, TICK_S))
-                garbage.tick()
-            meter.mark(name)
-
-    watcher = gevent.spawn(watch)
-    gevent.joinall([gevent.spawn(stream, number) for number in range(job.streams)], raise_error=True)
-    watcher.join()
-    meter.load_over()
+    drive(job, meter, ask)
     engine.close()
     meter.report(answers, "/".join(sorted(sources)))
 

@@ -25,7 +25,7 @@ from harness.clock import now_ns
 from harness.connection import Connection, Opener, reason
 from harness.errors import ErrorClass
 from harness.exchange import Exchange, Timeouts
-from harness.poller import HAVE_EPOLL, EpollPoller, HubPoller, Poller
+from harness.poller import HAVE_EPOLL, EpollPoller, HubPoller, Poller, Ready
 from harness.target import Target
 from harness.tls import context
 from harness.vitals import Vitals
@@ -88,9 +88,27 @@ class Engine:
 
     def drain(self) -> None:
         """Read and stamp everything that is ready now."""
-        ready = self._poller.ready()
-        if not ready:
-            return
+        if ready := self._poller.ready():
+            self._take(ready)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._timer.stop()
+        for connection in list(self._connections.values()):
+            self._discard(connection)
+        self._poller.close()
+
+    def _arrived(self) -> None:
+        """The poller says that something can be read."""
+        self.drain()
+        self._poller.pace(self._found)
+        self._found = 0
+
+    def _ready(self, fd: int) -> None:
+        """One watched socket can be read, where there is a watcher for each."""
+        self._take(((fd, 0),))
+
+    def _take(self, ready: Ready) -> None:
         kernel_reads = newest_ns = 0
         connections = self._connections
         for fd, _ in ready:
@@ -109,35 +127,6 @@ class Engine:
         vitals.most_ready = max(vitals.most_ready, len(ready))
         if newest_ns and len(vitals.delays_ns) < DELAYS:
             vitals.delays_ns.append(now_ns() - newest_ns)
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._timer.stop()
-        for connection in list(self._connections.values()):
-            self._discard(connection)
-        self._poller.close()
-
-    def _arrived(self) -> None:
-        """The poller says that something can be read."""
-        self.drain()
-        self._poller.pace(self._found)
-        self._found = 0
-
-    def _ready(self, fd: int) -> None:
-        """One watched socket can be read, where there is a watcher for each."""
-        connection = self._connections.get(fd)
-        if connection is None:
-            return
-        if connection.exchange is None:
-            self._part(connection)
-            return
-        vitals = self.vitals
-        vitals.reads += 1
-        vitals.most_ready = max(vitals.most_ready, 1)
-        if kernel_ns := connection.read():
-            vitals.kernel_reads += 1
-            if len(vitals.delays_ns) < DELAYS:
-                vitals.delays_ns.append(now_ns() - kernel_ns)
 
     def _part(self, connection: Connection) -> None:
         """An idle connection has something to say, and all a server can say now is goodbye."""

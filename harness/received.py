@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numpy.typing import NDArray
 
 from harness.http1 import Framer, Head, no_breath
@@ -22,7 +21,9 @@ _Offsets = NDArray[np.int64]
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 # A chunked body ends in an empty line.
 _ENDS = (b"\r\n\r\n", b"\n\n")
-_MANY = 65_536  # chunks
+_MANY = (
+    65_536  # chunks joined at a time: a hostile body has millions, and each is an object while it is joined
+)
 _NO_END = b"\r\n\r\n\r\n"  # an event that ends so, and its chunk's own line end: no last chunk before that
 
 
@@ -73,16 +74,13 @@ class Received:
         return self.framer.close(self.raw)
 
 
-Offsets = npt.NDArray[np.int64]
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
     """The body's bytes, and when each of them arrived."""
 
     data: bytes
-    _starts: Offsets  # offset in the body of each chunk's first byte, ascending
-    _raw_starts: Offsets  # offset in the raw response of the same byte
+    _starts: _Offsets  # offset in the body of each chunk's first byte, ascending
+    _raw_starts: _Offsets  # offset in the raw response of the same byte
     _received: Received
 
     def arrivals_ns(self, ends: Sequence[int]) -> list[int]:
@@ -107,11 +105,17 @@ def body(received: Received, head: Head) -> Body:
         stop = len(raw) if head.length is None else min(len(raw), head.body_start + head.length)
         data = bytes(raw[head.body_start : stop])
         return Body(data, np.array([0]), np.array([head.body_start]), received)
-    spans = received.framer.chunks.tolist()
-    spans += received.framer.unfinished_chunk(raw) or ()
+    offsets = np.array(received.framer.chunks, dtype=np.int64)
+    if begun := received.framer.unfinished_chunk(raw):
+        offsets = np.append(offsets, begun)
     with memoryview(raw) as view:
-        data = b"".join([view[start:stop] for start, stop in zip(spans[::2], spans[1::2], strict=True)])
-    offsets = np.array(spans, dtype=np.int64)
+        batches = range(0, len(offsets), 2 * _MANY)
+        data = b"".join([_joined(view, offsets[at : at + 2 * _MANY].tolist()) for at in batches])
     raw_starts = offsets[::2]
     lengths = offsets[1::2] - raw_starts
     return Body(data, lengths.cumsum() - lengths, raw_starts, received)
+
+
+def _joined(view: memoryview, spans: list[int]) -> bytes:
+    """The bytes of `spans`: first, past the last, first, ..."""
+    return b"".join([view[start:stop] for start, stop in zip(spans[::2], spans[1::2], strict=True)])

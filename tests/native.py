@@ -100,7 +100,8 @@ def self_signed(folder: Path, host: str) -> Path:
         "ec_paramgen_curve:prime256v1",
         "-nodes",
     ]
-    names = ["-days", "2", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
+    kind = "IP" if host[0].isdigit() else "DNS"
+    names = ["-days", "2", "-subj", f"/CN={host}", "-addext", f"subjectAltName={kind}:{host}"]
     subprocess.run([*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     both.write_bytes(key.read_bytes() + certificate.read_bytes())
     return both

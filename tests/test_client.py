@@ -1,13 +1,13 @@
 """One request over a real socket, and every way in which it can end."""
 
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gevent
 import pytest
 from gevent.server import StreamServer
+from native import self_signed
 from scripted import ANSWER, DONE, END, HEAD, USAGE, Conversation, content, event, serving
 
 from harness.backends import find
@@ -342,24 +342,7 @@ def test_the_key_goes_into_the_header_and_nowhere_else(opened: Open, length: int
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for localhost, key and certificate in one file."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = ["-addext", "subjectAltName=DNS:localhost"]
-    parts = [path.with_suffix(".key"), path.with_suffix(".crt")]
-    subprocess.run([*command, *names, "-keyout", parts[0], "-out", parts[1]], check=True, capture_output=True)
-    path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    return path
+    return self_signed(tmp_path_factory.mktemp("tls"), "localhost")
 
 
 def test_tls_streams_and_verifies(opened: Open, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import received as receiving
 from harness.errors import ProtocolError
 from harness.received import Body, Received, body
 
@@ -44,6 +45,21 @@ def test_chunks_of_any_bytes_cut_anywhere(pieces: list[bytes], cuts: list[int]) 
     received, ended = feed(wire, cuts)
     assert ended == len(wire)
     assert body_of(received).data == b"".join(pieces)
+
+
+@pytest.mark.parametrize("many", [1, 2, 3])
+def test_chunks_are_joined_batch_by_batch(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a whole body nor one cut in a chunk shows where a batch of chunks ended."""
+    monkeypatch.setattr(receiving, "_MANY", many)
+    pieces = [b"a", b"bc", b"def", b"gh", b"i"]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    received, ended = feed(wire, [wire.index(b"def") + 1])
+    assert ended == len(wire)
+    assert body_of(received).data == b"abcdefghi"
+    assert body_of(received).arrivals_ns(range(1, 10)) == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    received, _ = feed(wire[: wire.index(b"gh") + 1], [])
+    assert body_of(received).data == b"abcdefg"
 
 
 @given(st.lists(st.sampled_from([b"0\r\n\r\n", b"\r\n", b"\n\n", b"0", b"\r\n\r\n"]), min_size=1, max_size=8))
