@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-llamacpp demo-gemma test check format bench bench-peers up lock clean
+.PHONY: help demo demo-llamacpp demo-gemma test fuzz check format bench bench-peers up lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo-gemma: $(VENV)/gemma.done ## The same with Gemma 3 270M: real text, slow on
 
 test: $(VENV)/dev.done ## All tests, real llama.cpp servers included
 	@TOKENSWARM_REQUIRE_REAL=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fuzz: $(VENV)/dev.done ## The property tests with new random examples, ten times as many
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random $(PYTEST_ARGS)
 
 check: $(VENV)/dev.done ## Lint, format and types
 	@$(BIN)/ruff check .

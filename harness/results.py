@@ -63,7 +63,7 @@ class RunDirectory:
         except FileExistsError as error:
             if results_dir.is_dir():
                 raise ConfigError(f"{path}: already exists; choose another --run-name") from error
-            raise ConfigError(f"--results-dir {results_dir}: not a directory") from error
+            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a directory") from error
         except OSError as error:
             raise _unwritable(results_dir, error.strerror) from error
         run = {
@@ -132,7 +132,7 @@ def check_place(results_dir: Path) -> None:
         raise _unwritable(results_dir, error.strerror) from error
     if not place.is_dir():
         if place == results_dir.absolute() or not place.exists():  # it, or a link to nowhere
-            raise ConfigError(f"--results-dir {results_dir}: not a directory")
+            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a directory")
         raise _unwritable(results_dir, os.strerror(errno.ENOTDIR))
     if not os.access(place, os.W_OK | os.X_OK):
         raise _unwritable(results_dir, os.strerror(errno.EACCES))
@@ -147,7 +147,7 @@ def _is_there(place: Path) -> bool:
 
 
 def _unwritable(results_dir: Path, reason: str | None) -> ConfigError:
-    return ConfigError(f"--results-dir {results_dir}: cannot write there ({reason}); choose another")
+    return ConfigError(f"--results-dir {str(results_dir)!r}: cannot write there ({reason}); choose another")
 
 
 def rebuild(

@@ -34,9 +34,9 @@ def context(trust: Trust = KNOWN) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=path)
     except ssl.SSLError:
-        raise ConfigError(f"--ca-file {path}: no certificate in it; give a PEM file") from None
+        raise ConfigError(f"--ca-file {str(path)!r}: no certificate in it; give a PEM file") from None
     except OSError as error:
-        raise ConfigError(f"--ca-file {path}: {(error.strerror or 'cannot be read').lower()}") from None
+        raise ConfigError(f"--ca-file {str(path)!r}: {(error.strerror or 'cannot be read').lower()}") from None
     if trust.insecure:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE

@@ -427,10 +427,10 @@ def test_a_server_that_speaks_no_tls_fails_with_that_class() -> None:
 
 def test_a_ca_file_that_is_none_is_one_line(tmp_path: Path) -> None:
     """Missing, and not PEM: the option, the file, and what would be right."""
-    with pytest.raises(ConfigError, match=r"--ca-file .*/missing.pem: no such file or directory"):
+    with pytest.raises(ConfigError, match=r"--ca-file '.*/missing.pem': no such file or directory"):
         context(Trust(ca_file=tmp_path / "missing.pem"))
     (tmp_path / "empty.pem").write_text("nothing\n")
-    with pytest.raises(ConfigError, match=r"--ca-file .*/empty.pem: no certificate in it; give a PEM file"):
+    with pytest.raises(ConfigError, match=r"--ca-file '.*/empty.pem': no certificate in it; give a PEM file"):
         context(Trust(ca_file=tmp_path / "empty.pem"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import certifi
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness import options
@@ -351,7 +351,7 @@ def test_a_ca_file_holds_a_certificate(
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
-    assert lines(plain, ca_file=str(path)) == [f"--ca-file {path}: {why}"]
+    assert lines(plain, ca_file=str(path)) == [f"--ca-file {str(path)!r}: {why}"]
 
 
 def test_a_ca_file_is_a_path(plain: Mapping[str, Any]) -> None:
@@ -436,6 +436,7 @@ def test_all_problems_are_told_at_once(plain: Mapping[str, Any]) -> None:
     assert {line.split(" ")[0].removeprefix("--").replace("-", "_") for line in told} == set(bad)
 
 
+@example(name="ca_file", value="0\x1e0")  # a separator of lines that no error line may hold as it is
 @given(value=st.text(st.characters(codec="utf-8"), max_size=12), name=st.sampled_from(sorted(DEFAULT_TEXTS)))
 def test_no_text_gets_anything_but_settings_or_its_line(
     plain: Mapping[str, Any], name: str, value: str
