@@ -36,7 +36,9 @@ def context(trust: Trust = KNOWN) -> ssl.SSLContext:
     except ssl.SSLError:
         raise ConfigError(f"--ca-file {str(path)!r}: no certificate in it; give a PEM file") from None
     except OSError as error:
-        raise ConfigError(f"--ca-file {str(path)!r}: {(error.strerror or 'cannot be read').lower()}") from None
+        raise ConfigError(
+            f"--ca-file {str(path)!r}: {(error.strerror or 'cannot be read').lower()}"
+        ) from None
     if trust.insecure:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE

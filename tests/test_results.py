@@ -140,7 +140,9 @@ def test_places_that_cannot_hold_a_run_are_refused_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"--results-dir '.*file': not a directory"):
         RunDirectory.create(tmp_path / "file", "r", {})
-    with pytest.raises(ConfigError, match=r"--results-dir '.*deeper': cannot write there \(Not a directory\)"):
+    with pytest.raises(
+        ConfigError, match=r"--results-dir '.*deeper': cannot write there \(Not a directory\)"
+    ):
         RunDirectory.create(tmp_path / "file" / "deeper", "r", {})
 
 
