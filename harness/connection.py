@@ -27,6 +27,7 @@ _INTO = (_BUFFER,)
 # Python's socket module does not name it. The control message is one `struct timespec` of wall time.
 _SO_TIMESTAMPNS = 35 if sys.platform == "linux" else None
 _TIMESPEC = struct.Struct("@ll")
+_STAMPING_S = 0.5  # how long to wait until the kernel stamps
 _CONTROL_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 
 
@@ -89,7 +90,13 @@ class Opener:
         self._timeouts = timeouts
         self._tls = tls
         self._kernel_stamps = kernel_stamps
+        self._stamping = _begin_stamping() if kernel_stamps else ()
         self._addresses: list[tuple[int, tuple[object, ...]]] = []
+
+    def close(self) -> None:
+        """No more connections."""
+        for sock in self._stamping:
+            sock.close()
 
     def open(self, exchange: Exchange) -> Connection | None:
         """A new connection, or None with the exchange's failure set."""
@@ -159,6 +166,28 @@ def _ask_for_stamps(sock: socket.socket) -> None:
     if _SO_TIMESTAMPNS is not None:
         with contextlib.suppress(OSError):  # then there will be none, and our own clock's are used
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def _begin_stamping() -> tuple[socket.socket, ...]:
+    """Sockets that keep the kernel stamping while they are open.
+
+    The kernel begins to stamp some time after the first socket of the machine asked for it (net_enable_timestamp
+    hands it to a work queue) and ends with the last; without these a run's first bytes would come without a stamp.
+    """
+    sockets: list[socket.socket] = []
+    with contextlib.suppress(OSError):  # no IPv4 loopback: the first stamps may be our own
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            sockets.append(socket.create_connection(listener.getsockname(), timeout=_STAMPING_S))
+            sockets.append(listener.accept()[0])
+        sender, receiver = sockets
+        _ask_for_stamps(receiver)
+        receiver.settimeout(_STAMPING_S)
+        end_ns = now_ns() + int(_STAMPING_S * 1e9)
+        stamped = _SO_TIMESTAMPNS is None
+        while not stamped and now_ns() < end_ns:
+            sender.send(b"?")
+            stamped = bool(receiver.recvmsg(1, _CONTROL_BYTES)[1])
+    return tuple(sockets)
 
 
 def _resolve(target: Target) -> list[tuple[int, tuple[object, ...]]]:

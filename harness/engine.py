@@ -97,6 +97,7 @@ class Engine:
         for connection in list(self._connections.values()):
             self._discard(connection)
         self._poller.close()
+        self._opener.close()
 
     def _arrived(self) -> None:
         """The poller says that something can be read."""

@@ -156,6 +156,24 @@ def test_stamps_of_both_clocks_are_called_mixed() -> None:
 
 
 @LINUX
+def test_the_first_bytes_of_a_process_are_stamped_by_the_kernel() -> None:
+    """The kernel begins to stamp up to 10 ms after it was first asked: an engine has waited for that."""
+    nobody = Target(tls=False, host="127.0.0.1", port=9)
+    for _ in range(10):
+        time.sleep(0.1)  # in which the kernel ends to stamp, if nobody else asks it
+        engine = Engine(nobody, PATIENT)
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname()) as sender,
+            listener.accept()[0] as receiver,
+        ):
+            receiver.setsockopt(socket.SOL_SOCKET, 35, 1)
+            sender.send(b"a")
+            assert receiver.recvmsg(1, 64)[1], "not stamped"
+        engine.close()
+
+
+@LINUX
 @POLLERS
 def test_segments_that_are_read_together_share_the_last_ones_stamp(portable: bool) -> None:
     """Known limit: two pieces 30 ms apart, read in one go, are both dated by the second."""
