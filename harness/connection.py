@@ -174,6 +174,8 @@ def _begin_stamping() -> tuple[socket.socket, ...]:
     The kernel begins to stamp some time after the first socket of the machine asked for it (net_enable_timestamp
     hands it to a work queue) and ends with the last; without these a run's first bytes would come without a stamp.
     """
+    if _SO_TIMESTAMPNS is None:
+        return ()
     sockets: list[socket.socket] = []
     with contextlib.suppress(OSError):  # no IPv4 loopback: the first stamps may be our own
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -183,7 +185,7 @@ def _begin_stamping() -> tuple[socket.socket, ...]:
         _ask_for_stamps(receiver)
         receiver.settimeout(_STAMPING_S)
         end_ns = now_ns() + int(_STAMPING_S * 1e9)
-        stamped = _SO_TIMESTAMPNS is None
+        stamped = False
         while not stamped and now_ns() < end_ns:
             sender.send(b"?")
             stamped = bool(receiver.recvmsg(1, _CONTROL_BYTES)[1])

@@ -321,9 +321,8 @@ def test_a_tree_is_all_that_a_command_starts():
     assert tree.most == 2
     assert 0.6 <= tree.cpu[-1][1] < 2
     assert [value for _, value in tree.cpu] == sorted(value for _, value in tree.cpu)
-    assert (
-        max(weighed for _, weighed in tree.memory) > 1
-    )  # the first may fall before the interpreter is loaded
+    # The first reading may fall before the interpreter is loaded.
+    assert max(weighed for _, weighed in tree.memory) > 1
 
 
 @linux

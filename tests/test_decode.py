@@ -329,9 +329,8 @@ def test_has_content_waits_for_a_token() -> None:
     assert has_content(CHAT, receive(wire[: first + 120], close=False))
 
 
-def test_long_streams_breathe() -> None:
-    """Reading 50,000 events out of one read lets others read in between."""
-    body = "".join(f"data: {chat_chunk(content='x')}\n\n" for _ in range(50_000)) + "data: [DONE]\n\n"
+def counting_breaths(body: str) -> tuple[Answer, int]:
+    """What a whole body says, and how often reading it drew breath."""
     breaths = 0
 
     def breathe() -> None:
@@ -339,7 +338,13 @@ def test_long_streams_breathe() -> None:
         breaths += 1
 
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
-    answer = decode(CHAT, receive((head + body).encode()), breathe)
+    return decode(CHAT, receive((head + body).encode()), breathe), breaths
+
+
+def test_long_streams_breathe() -> None:
+    """Reading 50,000 events out of one read lets others read in between."""
+    body = "".join(f"data: {chat_chunk(content='x')}\n\n" for _ in range(50_000)) + "data: [DONE]\n\n"
+    answer, breaths = counting_breaths(body)
     assert len(answer.times) == 50_000
     assert breaths >= 50_001 // BREATH
 
@@ -681,14 +686,7 @@ def test_no_more_than_a_slice_between_two_breaths(key: str, ping: bytes) -> None
 def test_a_stream_without_a_cut_breathes_by_lines(style: str) -> None:
     """Where no empty line is one that events can be cut at, breath is drawn every few lines all the same."""
     body = "".join(style.format(chat_chunk(content="x")) for _ in range(5_000)) + "data: [DONE]\n\n"
-    breaths = 0
-
-    def breathe() -> None:
-        nonlocal breaths
-        breaths += 1
-
-    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
-    answer = decode(CHAT, receive((head + body).encode()), breathe)
+    answer, breaths = counting_breaths(body)
     assert (len(answer.times), answer.error_class) == (5_000, None)
     assert breaths >= 10_000 // max(sse.BREATH_LINES, BREATH)
 

@@ -93,6 +93,14 @@ class Cued:
         if hub:
             gevent.sleep(0.01)
 
+    def until_unread(self, send: Sender) -> "gevent.Greenlet[..., RequestRecord]":
+        """A request whose first two parts were read, and whose third has come and nobody has looked."""
+        request = gevent.spawn(send)
+        self.asked()
+        self.cue(2, hub=True)
+        self.cue(hub=False)
+        return request
+
 
 def arrivals(record: RequestRecord) -> list[int]:
     """When each piece came, in ns."""
@@ -110,10 +118,7 @@ def late_read(*, kernel_stamps: bool, portable: bool) -> tuple[RequestRecord, Ta
         standing(cued.script) as (target, _),
         sending(target, kernel_stamps=kernel_stamps, portable=portable) as send,
     ):
-        request = gevent.spawn(send)
-        cued.asked()
-        cued.cue(2, hub=True)
-        cued.cue(hub=False)
+        request = cued.until_unread(send)
         sleep(BLOCKED_S)
         read_ns = now_ns()
         gevent.sleep(0.005)  # read it before there is more
@@ -179,10 +184,7 @@ def test_segments_that_are_read_together_share_the_last_ones_stamp(portable: boo
     """Known limit: two pieces 30 ms apart, read in one go, are both dated by the second."""
     cued = Cued(HEAD, content("a"), content("b"), content("c"), USAGE + DONE + END)
     with standing(cued.script) as (target, _), sending(target, portable=portable) as send:
-        request = gevent.spawn(send)
-        cued.asked()
-        cued.cue(2, hub=True)
-        cued.cue(hub=False)
+        request = cued.until_unread(send)
         sleep(0.03)
         cued.cue(hub=False)
         cued.cue(hub=True)
@@ -302,10 +304,7 @@ def test_a_breath_reads_what_came_meanwhile(portable: bool) -> None:
         standing(cued.script) as (target, _),
         sending(target, portable=portable, kernel_stamps=False) as send,
     ):
-        request = gevent.spawn(send)
-        cued.asked()
-        cued.cue(2, hub=True)
-        cued.cue(hub=False)
+        request = cued.until_unread(send)
         send.engine.drain()
         drained_ns = now_ns()
         sleep(BLOCKED_S)
