@@ -18,7 +18,7 @@ import orjson
 
 from harness.simulator.batching import Batch, Sequence
 from harness.simulator.fields import JsonObject, Prompt, Refusal, read_bool, read_int
-from harness.simulator.wire import JSON_TYPE, Request
+from harness.simulator.wire import JSON_TYPE, SSE_TYPE, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +65,23 @@ class Rendering(Protocol):
         """The JSON body of a reply that is not streamed."""
 
 
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An accepted request. `response_id` is what joins the reply with the log."""
+    """An accepted request. `response_id` is what joins the reply with the log.
+
+    `stream_headers` go out with a stream's status line; `whole_headers` words those of a reply that is not
+    streamed, once the engine is done with it.
+    """
 
     job: Job
     rendering: Rendering
     response_id: str
+    stream_type: str = SSE_TYPE
+    stream_headers: Headers = ()
+    whole_headers: Callable[[Sequence], Headers] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,7 @@ class Plain:
     body: bytes
     content_type: str = JSON_TYPE
     status: int = 200
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)

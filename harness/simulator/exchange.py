@@ -12,7 +12,7 @@ from harness.simulator import tokens
 from harness.simulator.batching import Sequence
 from harness.simulator.dialect import Call, Generation
 from harness.simulator.fields import JsonObject
-from harness.simulator.wire import JSON_TYPE, LAST_CHUNK, SSE_TYPE, chunk, head
+from harness.simulator.wire import JSON_TYPE, LAST_CHUNK, chunk, head
 
 
 class Exchange:
@@ -50,7 +50,8 @@ class Exchange:
         """A stream's status and headers go out at once, long before its first token."""
         if self._generation.job.stream:
             framing = [("Transfer-Encoding", "chunked")] if self._chunked else []
-            self._send_head([("Content-Type", SSE_TYPE), ("Cache-Control", "no-cache"), *framing])
+            kind = ("Content-Type", self._generation.stream_type)
+            self._send_head([kind, ("Cache-Control", "no-cache"), *self._generation.stream_headers, *framing])
 
     def token(self, late_ns: int) -> None:
         """Write one token's event, or keep it."""
@@ -79,7 +80,8 @@ class Exchange:
         else:
             body = self._rendering.whole(self._words, self.sequence)
             ended_ns = now_ns()
-            self._send_head([("Content-Type", JSON_TYPE), ("Content-Length", str(len(body)))], body)
+            fields = [("Content-Type", JSON_TYPE), ("Content-Length", str(len(body)))]
+            self._send_head([*fields, *self._generation.whole_headers(self.sequence)], body)
         self._ended_ns, self._outcome = ended_ns, "ok"
         self._finished(self)
 

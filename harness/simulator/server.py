@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
 def _plain_reply(answer: Plain, call: Call) -> bytes:
     fields = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
     body = b"" if call.request.method == "HEAD" else answer.body
-    return head(answer.status, [*fields, *reply_headers(call)]) + body
+    return head(answer.status, [*fields, *answer.headers, *reply_headers(call)]) + body
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
