@@ -6,6 +6,7 @@ Lines, not errors: the run goes on. What makes a run impossible is refused in `h
 from collections.abc import Iterator
 
 from harness.options import Settings
+from harness.proxy import is_here
 from harness.selftest import capacity
 
 __all__ = ["cautions"]
@@ -19,6 +20,11 @@ def cautions(settings: Settings) -> Iterator[str]:
     for name, given in (("--insecure", settings.insecure), ("--ca-file", settings.ca_file)):
         if given and not target.tls:  # no error: a pipeline may set them for all of its targets
             yield f"{name} has no effect: {target} is not https, so there is no certificate"
+    if settings.proxy and is_here(target):
+        yield (
+            f"{target} is this machine, and {settings.proxy.variable} names a proxy for it all the same: "
+            f"NO_PROXY={target.host} goes past it"
+        )
     streams = max(settings.levels, default=settings.users or 1)
     if warning := capacity.warning(streams, None, tls=target.tls):
         yield warning

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness import __version__, demo
 from harness.errors import ConfigError
 from harness.selftest import cli as selftest
+from harness.servers import cli as serve_backend
 from harness.simulator import cli as simulator
 
 _EPILOG = """\
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     simulator.add_parser(subparsers)
     demo.add_parser(subparsers)
+    serve_backend.add_parser(subparsers)
     selftest.add_parser(subparsers)
     listing = subparsers.add_parser(
         "options",
@@ -75,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options(_: argparse.Namespace) -> int:
-    from harness.options import OPTIONS, variable  # noqa: PLC0415
+    from harness.option_table import OPTIONS, variable  # noqa: PLC0415
 
     print("Options of `locust -f LOCUSTFILE`, beside Locust's own; each is also an environment variable.\n")
     for name, default, _in_form, help_text in OPTIONS:

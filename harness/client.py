@@ -10,16 +10,19 @@ from itertools import pairwise
 from typing import NamedTuple
 from uuid import uuid4
 
-from harness import __version__
+from harness import __version__, tunnel
+from harness.answer import Answer
 from harness.backends.base import Ask, Backend
 from harness.clock import now_ns
-from harness.decode import Answer, decode, has_content
+from harness.decode import decode, has_content
 from harness.engine import Engine
 from harness.errors import ErrorClass
 from harness.exchange import Exchange, SetUp
 from harness.plan import Slot
 from harness.received import Received
 from harness.record import Outcome, RequestRecord, StampSource, TokenSource
+from harness.secrecy import hide
+from harness.target import Target
 
 _AFTER_THE_END = (
     ErrorClass.RESET,
@@ -50,6 +53,13 @@ class Client:
     worker: str
     secret: str | None
     keep: Callable[[RequestRecord], None]
+    at: Target | None = None  # where the backend's routes begin, if not at the engine's own target
+    headers: tuple[tuple[str, str], ...] = ()  # the user's own
+
+    @property
+    def target(self) -> Target:
+        """Where its routes begin."""
+        return self.at or self.engine.target
 
     def run(
         self, ask: Ask, slot: Slot, *, name: str, scheduled_ns: int, prompt_tokens: int | None
@@ -70,6 +80,8 @@ class Client:
         # A stream that broke off has no final count, but its last event may have a running one.
         counted = answer.tokens_so_far if answer.output_tokens is None else answer.output_tokens
         outcome, error_class, message = _judge(exchange, answer)
+        head, host = exchange.received.framer.head, self.engine.target.host
+        message = tunnel.told(self.engine.forward, host, head, message)
         set_up = exchange.set_up or SetUp()
         return RequestRecord(
             request_id=labels.request_id,
@@ -104,6 +116,12 @@ class Client:
             server_queue_ms=answer.queue_ms,
             server_prefill_ms=answer.prefill_ms,
             server_decode_ms=answer.decode_ms,
+            server_ttft_ms=answer.server_ttft_ms,
+            server_e2e_ms=answer.server_e2e_ms,
+            server_tokens_per_s=answer.server_tokens_per_s,
+            acceptance_rate=answer.acceptance_rate,
+            batch_size=answer.batch_size,
+            retry_after_s=answer.retry_after_s,
             dns_ms=_ms(set_up.dns_ns),
             connect_ms=_ms(set_up.connect_ns),
             tls_ms=_ms(set_up.tls_ns),
@@ -114,9 +132,10 @@ class Client:
     def _payload(self, ask: Ask, request_id: str) -> bytes:
         """The whole request as it goes on the wire."""
         request = self.backend.request(ask)
-        target = self.engine.target
+        target, proxy = self.engine.target, self.engine.forward
+        path = target.url(request.path) if proxy else target.path(request.path)
         lines = [
-            f"{request.method} {target.path(request.path)} HTTP/1.1",
+            f"{request.method} {path} HTTP/1.1",
             f"Host: {target.authority}",
             f"User-Agent: tokenswarm/{__version__}",
             "Content-Type: application/json",
@@ -125,22 +144,19 @@ class Client:
             "Accept-Encoding: identity",
             f"X-Request-Id: {request_id}",
         ]
-        if self.secret:
-            lines.append(f"Authorization: Bearer {self.secret}")
+        fields = [*self.headers, *([self.backend.credentials(self.secret)] if self.secret else [])]
+        lines += [f"{name}: {value}" for name, value in fields]
+        if proxy:
+            lines += [f"{name}: {value}" for name, value in proxy.headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + request.body
 
     def _has_content(self, received: Received) -> bool:
-        return has_content(self.backend, received)
+        # An answer that is not streamed has no first token to wait for: its limit is the one of a whole request.
+        return not self.backend.stream or has_content(self.backend, received)
 
     def _scrub(self, message: str | None) -> str | None:
         """Servers like to quote the key they refuse."""
-        if not message or not self.secret:
-            return message
-        message = message.replace(self.secret, "***")
-        for length in range(len(self.secret) - 1, 3, -1):  # a long message is cut, perhaps in mid-key
-            if message.endswith(self.secret[:length]):
-                return message[:-length] + "***"
-        return message
+        return hide(message, (self.secret,)) if message else message
 
 
 def _stamp_source(received: Received) -> StampSource:

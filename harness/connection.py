@@ -4,6 +4,9 @@ The stamp is the kernel's (SO_TIMESTAMPNS, which recvmsg returns with the bytes)
 to wait for this process are dated by when they reached the host. Where the kernel gives none, as on
 macOS, it is our own clock's, right after the read. If one read takes several segments, the kernel tells
 the newest one's time. Under TLS the stamps are those of the encrypted bytes.
+
+Through a proxy, `dns_ns` and `connect_ns` are the proxy's, with a tunnel's CONNECT in the latter. The answer to that
+has been read to its end before there is a connection to read from.
 """
 
 import contextlib
@@ -13,9 +16,11 @@ import sys
 
 from gevent import socket
 
+from harness import tunnel
 from harness.clock import KernelClock, now_ns
 from harness.errors import ErrorClass
 from harness.exchange import Exchange, SetUp, Timeouts
+from harness.proxy import Proxy
 from harness.target import Target
 from harness.tls import Channel
 
@@ -80,13 +85,22 @@ class Connection:
 
 
 class Opener:
-    """Opens connections to one target, whose name it resolves once."""
+    """Opens connections to one target or its proxy, whose name it resolves once."""
 
     def __init__(
-        self, target: Target, timeouts: Timeouts, tls: ssl.SSLContext | None, *, kernel_stamps: bool
+        self,
+        target: Target,
+        timeouts: Timeouts,
+        tls: ssl.SSLContext | None,
+        *,
+        kernel_stamps: bool,
+        proxy: Proxy | None = None,
     ) -> None:
         self.clock = KernelClock()
         self._target = target
+        self._proxy = proxy
+        self._first = f"the proxy {proxy}" if proxy else str(target)  # who is connected to
+        self._last = f"{target} through the proxy {proxy}" if proxy else str(target)
         self._timeouts = timeouts
         self._tls = tls
         self._kernel_stamps = kernel_stamps
@@ -104,19 +118,25 @@ class Opener:
         begin = now_ns()
         try:
             if not self._addresses:
-                self._addresses = _resolve(self._target)
+                self._addresses = _resolve(self._proxy or self._target)
                 took.dns_ns, begin = now_ns() - begin, now_ns()
             sock = self._socket()
+            if self._proxy and self._target.tls:
+                self._tunnel(sock, self._proxy)
             took.connect_ns = now_ns() - begin
+        except tunnel.Refused as refused:
+            exchange.finish((refused.error_class, str(refused)))
+            return None
         except socket.gaierror as error:
-            exchange.finish((ErrorClass.DNS, f"{self._target.host} does not resolve: {reason(error)}"))
+            name = self._first if self._proxy else self._target.host
+            exchange.finish((ErrorClass.DNS, f"{name} does not resolve: {reason(error)}"))
             return None
         except TimeoutError:
             limit = self._timeouts.connect_s
-            exchange.finish((ErrorClass.CONNECT_TIMEOUT, f"{self._target} did not accept in {limit:g} s"))
+            exchange.finish((ErrorClass.CONNECT_TIMEOUT, f"{self._first} did not accept in {limit:g} s"))
             return None
         except OSError as error:
-            exchange.finish((ErrorClass.CONNECT, f"{self._target}: {reason(error)}"))
+            exchange.finish((ErrorClass.CONNECT, f"{self._first}: {reason(error)}"))
             return None
         return self._secure(sock, exchange, took)
 
@@ -131,13 +151,38 @@ class Opener:
                 took.tls_ns = now_ns() - begin
         except OSError as error:
             sock.close()
-            exchange.finish((ErrorClass.TLS, f"{self._target}: {reason(error)}"))
+            exchange.finish((ErrorClass.TLS, f"{self._last}: {reason(error)}"))
             return None
         except BaseException:  # the greenlet was killed
             sock.close()
             raise
         sock.settimeout(self._timeouts.idle_s)
         return Connection(sock, tls, self.clock)
+
+    def _tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
+        """Have the proxy connect an open socket to the target; it is closed if that fails."""
+        try:
+            sock.sendall(tunnel.connect(proxy, self._target))
+            self._await_tunnel(sock, proxy)
+        except TimeoutError:
+            sock.close()
+            raise tunnel.kept_silent(proxy, self._timeouts.connect_s) from None
+        except BaseException:  # the greenlet may have been killed
+            sock.close()
+            raise
+        sock.settimeout(self._timeouts.connect_s)
+
+    def _await_tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
+        answer = b""
+        end_ns = now_ns() + int(self._timeouts.connect_s * 1e9)
+        while not tunnel.is_open(proxy, self._target, answer):
+            sock.settimeout(
+                max(end_ns - now_ns(), 1) / 1e9
+            )  # one that dribbles has no more time; 0 would not wait
+            data = sock.recv(4096)
+            if not data:
+                raise tunnel.hung_up(proxy)
+            answer += data
 
     def _socket(self) -> socket.socket:
         """A connected socket to the first address that accepts."""
@@ -192,8 +237,8 @@ def _begin_stamping() -> tuple[socket.socket, ...]:
     return tuple(sockets)
 
 
-def _resolve(target: Target) -> list[tuple[int, tuple[object, ...]]]:
-    found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+def _resolve(place: Target | Proxy) -> list[tuple[int, tuple[object, ...]]]:
+    found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
 
 

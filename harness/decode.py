@@ -12,104 +12,24 @@ one JSON object, `Backend.plain`. Every other event, and the first with content,
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import accumulate
 
 import orjson
 
 from harness import received as receive
 from harness import sse
-from harness.backends.base import Backend, Delta, body_error, printable
-from harness.errors import ErrorClass, MalformedChunk, ProtocolError, class_of_status
+from harness.answer import Answer
+from harness.backends.base import Backend, Framing
+from harness.backends.fields import body_error, printable
+from harness.errors import ErrorClass, MalformedChunk, ProtocolError
 from harness.http1 import Head, no_breath
 from harness.received import Received
 
 BREATH = 64
 MAX_EVENT_BYTES = 1024 * 1024  # a token is some hundred bytes, with its log probabilities perhaps 100 kB
 MAX_WHOLE_BYTES = 16 * 1024 * 1024
+_ERROR_EVENTS = ("error", "error_event")  # the second is SambaStudio's
 _ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id")
-
-
-@dataclass(slots=True)
-class Answer:
-    """What one response said. Stamps in ns of the reads' clock; fields as in `RequestRecord`."""
-
-    status: int | None = None
-    streamed: bool = True
-    ends: list[int] = field(
-        default_factory=list
-    )  # of each content event: the offset in the body just past it
-    times: list[int] = field(default_factory=list)  # of each content event: its arrival, ascending
-    first_answer: int | None = None  # which of them was the first with answer text
-    first_chunk_tokens: int | None = None
-    pieces: list[str] = field(default_factory=list)
-    done: bool = False
-    finish_reason: str | None = None
-    response_id: str | None = None
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
-    tokens_so_far: int | None = None
-    cached_tokens: int | None = None
-    queue_ms: float | None = None
-    prefill_ms: float | None = None
-    decode_ms: float | None = None
-    error_class: ErrorClass | None = None
-    error_message: str | None = None
-
-    @property
-    def text(self) -> str:
-        """Reasoning and answer in the order they came."""
-        whole = "".join(self.pieces)
-        try:
-            whole.encode()
-        except UnicodeEncodeError:  # halves of a character in two events; together they are one
-            whole = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return whole
-
-    def fail(self, error_class: ErrorClass, message: str) -> None:
-        """Keep the first failure: what follows from it explains nothing."""
-        if self.error_class is None:
-            self.error_class, self.error_message = error_class, message
-
-    def take_count(self) -> int | None:
-        """The running count so far, forgotten here."""
-        count, self.tokens_so_far = self.tokens_so_far, None
-        return count
-
-    @property
-    def first_answer_ns(self) -> int | None:
-        """Arrival of the first answer text."""
-        return None if self.first_answer is None else self.times[self.first_answer]
-
-    def add(self, delta: Delta, end: int) -> None:
-        """Take in what one event said, and where in the body it ended."""
-        if delta.answer or delta.reasoning:
-            if not self.ends:
-                self.first_chunk_tokens = delta.tokens_so_far or None
-            if delta.answer and self.first_answer is None:
-                self.first_answer = len(self.ends)
-            self.ends.append(end)
-            self.pieces.append(delta.reasoning + delta.answer)
-        if delta.error is not None:
-            self.fail(ErrorClass.STREAM_ERROR, delta.error)
-        self.done = self.done or delta.done
-        for name in _LAST_SAID:
-            said = getattr(delta, name)
-            if said is not None:
-                setattr(self, name, said)
-
-
-_LAST_SAID = (
-    "finish_reason",
-    "response_id",
-    "prompt_tokens",
-    "output_tokens",
-    "tokens_so_far",
-    "cached_tokens",
-    "queue_ms",
-    "prefill_ms",
-    "decode_ms",
-)
 
 
 def decode(backend: Backend, received: Received, breathe: Callable[[], None] = no_breath) -> Answer:
@@ -132,28 +52,63 @@ def _decode(backend: Backend, received: Received, breathe: Callable[[], None], *
     answer.status = head.status
     answer.response_id = next((head.headers[name] for name in _ID_HEADERS if name in head.headers), None)
     body = receive.body(received, head)
-    content_type = head.headers.get("content-type", "").lower()
     complete = received.framer.end is not None
     if head.status != 200:
-        answer.fail(class_of_status(head.status), _status_text(head, body.data))
-    elif "json" in content_type and "stream" not in content_type:
-        _read_whole(backend, body.data, answer, complete=complete)
+        answer.fail(backend.class_of_status(head.status), _status_text(head, body.data))
+        answer.retry_after_s = _seconds(head.headers.get("retry-after", ""))
     else:
-        for window in sse.windows(body.data):
-            if not _read_window(
-                backend, body.data, window, answer, breathe, complete=complete, only_first=only_first
-            ):
-                break
-            breathe()
-        if not answer.done and not (answer.finish_reason and complete):
-            # [DONE] is a convention some servers leave out; a finish reason in a body that ended as HTTP says
-            # it should is an end mark too.
-            answer.fail(ErrorClass.TRUNCATED, "the stream ended without its end mark")
-        if not answer.ends and "event-stream" not in content_type:
-            _explain(answer, content_type, body.data)
+        answer.add(backend.read_headers(head.headers), 0)
+        if _is_whole(backend, head):
+            _read_whole(backend, body.data, answer, complete=complete)
+        else:
+            _read_stream(backend, body.data, answer, breathe, complete=complete, only_first=only_first)
+            if not answer.ends and "event-stream" not in _content_type(head):
+                _explain(answer, _content_type(head), body.data)
     answer.response_id, answer.finish_reason = _word(answer.response_id), _word(answer.finish_reason)
     answer.times = body.arrivals_ns(answer.ends)
     return answer
+
+
+def _content_type(head: Head) -> str:
+    return head.headers.get("content-type", "").lower()
+
+
+def _is_whole(backend: Backend, head: Head) -> bool:
+    """Was the response not streamed? A server may do the one where the other was asked."""
+    kind = _content_type(head)
+    if "event-stream" in kind:
+        return False
+    return not backend.stream or (backend.framing is Framing.SSE and "json" in kind and "stream" not in kind)
+
+
+def _seconds(said: str) -> float | None:
+    """Retry-After in seconds; its other form, a date, nobody uses here."""
+    plain = said.isascii() and said.replace(".", "", 1).isdigit() and len(said) < 8
+    return float(said) if plain else None
+
+
+def _read_stream(
+    backend: Backend,
+    data: bytes,
+    answer: Answer,
+    breathe: Callable[[], None],
+    *,
+    complete: bool,
+    only_first: bool,
+) -> None:
+    if backend.framing is Framing.LINES:
+        _read_lines(backend, data, answer, breathe, complete=complete, only_first=only_first)
+    else:
+        for window in sse.windows(data):
+            if not _read_window(
+                backend, data, window, answer, breathe, complete=complete, only_first=only_first
+            ):
+                break
+            breathe()
+    if not answer.done and not (complete and (answer.finish_reason or backend.ends_on_close)):
+        # [DONE] is a convention some servers leave out; a finish reason in a body that ended as HTTP says
+        # it should is an end mark too.
+        answer.fail(ErrorClass.TRUNCATED, "the stream ended without its end mark")
 
 
 def _word(said: str | None) -> str | None:
@@ -223,6 +178,30 @@ def _read_window(
     return readable
 
 
+def _read_lines(
+    backend: Backend,
+    data: bytes,
+    answer: Answer,
+    breathe: Callable[[], None],
+    *,
+    complete: bool,
+    only_first: bool,
+) -> None:
+    """Read a stream of one JSON object a line, up to the end mark."""
+    start = number = 0
+    while start < len(data) and not answer.done:
+        found = data.find(b"\n", start)
+        end = len(data) if found < 0 else found + 1
+        event = sse.SseEvent("message", data[start:end].strip(), end)
+        if event.data and not _read_event(backend, data, event, answer, complete=complete):
+            return
+        if only_first and answer.ends:
+            return
+        start, number = end, number + 1
+        if number % BREATH == 0:
+            breathe()
+
+
 def _plain(backend: Backend, blocks: list[bytes], cut: bytes) -> list[str | None]:
     """For each of the first blocks the piece of an answer that is all it says; None: it must be read in full."""
     while len(blocks) > 1 and not blocks[-1].startswith(b"data: {"):
@@ -248,20 +227,29 @@ def _read_block(
 ) -> bool:
     """Read the events of one block in full. False if the rest of the stream cannot be read."""
     for event in sse.events(data, *span, limit=MAX_EVENT_BYTES, breathe=breathe):
-        if len(event.data) > MAX_EVENT_BYTES:
-            answer.fail(ErrorClass.TOO_LARGE, f"one event of more than {MAX_EVENT_BYTES} bytes")
+        if not _read_event(backend, data, event, answer, complete=complete):
             return False
-        try:
-            delta = backend.read(event.data)
-        except MalformedChunk as error:
-            # The last event of a stream that was cut is half an event: that is truncation, not garbage.
-            if complete or event.end < len(data):
-                answer.fail(ErrorClass.BAD_STREAM, str(error))
-            return False
-        if event.name == "error" and delta.error is None:
-            answer.fail(ErrorClass.STREAM_ERROR, body_error(event.data))
-            continue
-        answer.add(delta, event.end)
+    return True
+
+
+def _read_event(
+    backend: Backend, data: bytes, event: sse.SseEvent, answer: Answer, *, complete: bool
+) -> bool:
+    """Read one event of the body `data` in full. False if the rest of the stream cannot be read."""
+    if len(event.data) > MAX_EVENT_BYTES:
+        answer.fail(ErrorClass.TOO_LARGE, f"one event of more than {MAX_EVENT_BYTES} bytes")
+        return False
+    try:
+        delta = backend.read(event.data)
+    except MalformedChunk as error:
+        # The last event of a stream that was cut is half an event: that is truncation, not garbage.
+        if complete or event.end < len(data):
+            answer.fail(ErrorClass.BAD_STREAM, str(error))
+        return False
+    if event.name in _ERROR_EVENTS and delta.error is None:
+        answer.fail(ErrorClass.STREAM_ERROR, body_error(event.data))
+        return True
+    answer.add(delta, event.end)
     return True
 
 

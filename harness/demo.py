@@ -10,11 +10,12 @@ reach it directly and `kill` would not, and which of the two happened cannot be 
 """
 
 import argparse
+import os
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 import harness
 from harness import files
 from harness.errors import ConfigError
+from harness.proxy import past
 from harness.servers import llamacpp
 from harness.servers.leash import leashed
 from harness.servers.process import Server, free_port, running
@@ -117,7 +119,7 @@ def main(args: argparse.Namespace) -> int:
         with demo.start() as server:
             command = _command(demo, args, locustfile, server)
             print(f"tokenswarm demo: {demo.about}, at {server.url}\n$ {_shown(command)}", flush=True)
-            return drive(command)
+            return drive(command, past("127.0.0.1", os.environ))
     except KeyboardInterrupt:  # before Locust ran: from then on `drive` has the signals
         return 128 + signal.SIGINT
     except ConfigError as error:
@@ -125,11 +127,14 @@ def main(args: argparse.Namespace) -> int:
         return 2
 
 
-def drive(command: Sequence[str]) -> int:
-    """Run `command` to its end, every signal to us handed on to it; its exit code, or 128 + its signal."""
+def drive(command: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """Run `command` to its end, every signal to us handed on to it; its exit code, or 128 + its signal.
+
+    `environ` is its environment, ours by default.
+    """
     with _handing_on() as hand_to:
         # Not from the terminal: Locust's keys would stop a process group in the background.
-        process = subprocess.Popen(leashed(command), stdin=subprocess.DEVNULL, process_group=0)
+        process = subprocess.Popen(leashed(command), stdin=subprocess.DEVNULL, process_group=0, env=environ)
         hand_to(process)
         code = process.wait()
     return code if code >= 0 else 128 - code

@@ -26,6 +26,7 @@ from harness.connection import Connection, Opener, reason
 from harness.errors import ErrorClass
 from harness.exchange import Exchange, Timeouts
 from harness.poller import HAVE_EPOLL, EpollPoller, HubPoller, Poller, Ready
+from harness.proxy import Proxy
 from harness.target import Target
 from harness.tls import context
 from harness.vitals import Vitals
@@ -43,6 +44,7 @@ class Engine:
         timeouts: Timeouts,
         *,
         tls: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
         portable: bool = False,
         kernel_stamps: bool = True,
     ) -> None:
@@ -52,14 +54,18 @@ class Engine:
             target: where every request goes.
             timeouts: what is too long.
             tls: how to meet an https target; the system's authorities by default.
+            proxy: through which every connection goes.
             portable: the poller for platforms without epoll, wherever we are.
             kernel_stamps: off, every read is stamped by our own clock.
         """
         self.target = target
+        self.forward = (
+            None if target.tls else proxy
+        )  # who is to be asked, with the whole URL, to pass requests on
         self.timeouts = timeouts
         self.vitals = Vitals()
         secure = (tls or context()) if target.tls else None
-        self._opener = Opener(target, timeouts, secure, kernel_stamps=kernel_stamps)
+        self._opener = Opener(target, timeouts, secure, kernel_stamps=kernel_stamps, proxy=proxy)
         self._poller: Poller = (
             EpollPoller(self._arrived, may_rest=kernel_stamps)
             if HAVE_EPOLL and not portable

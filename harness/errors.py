@@ -27,7 +27,7 @@ class ErrorClass(StrEnum):
     """Why a request failed."""
 
     DNS = "dns"  # the host's name did not resolve
-    CONNECT = "connect"  # refused, unreachable
+    CONNECT = "connect"  # refused, unreachable; also by a proxy (407)
     CONNECT_TIMEOUT = "connect_timeout"
     TLS = "tls"  # handshake or certificate
     RESET = "reset"  # the connection broke before a response was complete and no content had come
@@ -54,6 +54,8 @@ def class_of_status(status: int) -> ErrorClass:
             return ErrorClass.AUTH
         case 404:
             return ErrorClass.NOT_FOUND
+        case 407:
+            return ErrorClass.CONNECT
         case 429 | 503:
             return ErrorClass.OVERLOAD
         case _ if 400 <= status < 500:

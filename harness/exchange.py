@@ -33,7 +33,10 @@ class Timeouts:
 
 @dataclass(slots=True)
 class SetUp:
-    """How long opening a connection took, in ns; None for what was not done."""
+    """How long opening a connection took, in ns; None for what was not done.
+
+    Through a proxy, `dns_ns` and `connect_ns` are those to the proxy, the CONNECT of a tunnel included in the latter.
+    """
 
     dns_ns: int | None = None
     connect_ns: int | None = None

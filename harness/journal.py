@@ -6,6 +6,7 @@ that a killed process loses at most the line it was writing. Kinds:
     record   the base fields of a `RequestRecord`, stamps in Unix ns, fields at their default left out;
              `text` only while the output tokens are uncounted
     health   one second of this process's own life (`harness.seconds`)
+    server   one look at the server's own metrics (`harness.server_metrics`)
     window   {level, repeat, start_ns, end_ns}: a measuring window, Unix ns, half open [start, end)
     event    {time_ns, what}: anything else worth knowing afterwards
 

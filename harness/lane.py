@@ -1,10 +1,12 @@
 """What one user class sends: its backend, its prompts, and how it asks. Everything here is before load."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
+from uuid import uuid4
 
-from harness import distributions, sizers, workload
+from harness import distributions, sizers, trial, workload
 from harness.api_key import read_secret
 from harness.backends import find
 from harness.backends.base import Ask, Backend
@@ -18,6 +20,7 @@ from harness.options import Settings
 from harness.probe import Facts, probe
 from harness.record import RequestRecord
 from harness.sizers import Sizer
+from harness.target import Target
 from harness.workload import RequestSpec, Workload
 
 _TELL_EVERY_NS = 2_000_000_000
@@ -30,6 +33,7 @@ class UserClass(Protocol):
 
     backend: str
     api_mode: str | None
+    backend_options: ClassVar[Mapping[str, str]]
     prompt_tokens: str
     output_tokens: str
 
@@ -45,22 +49,30 @@ class Lane:
     settings: Settings
     prompt_tokens: str  # the distributions in use
     output_tokens: str
+    salt: str  # of the run; "" where none is sent
 
-    def spec(self, prompt: str | None, max_tokens: int | None) -> tuple[Ask, int | None]:
+    def spec(self, prompt: str | Sequence[int] | None, max_tokens: int | None) -> tuple[Ask, int | None]:
         """(what to ask, the tokens its prompt was sized to); a prompt of the user's own is not sized."""
         spec: RequestSpec | None = None
         if prompt is None or max_tokens is None:
             spec = self.workload.take()
+        own = spec.prompt if prompt is None and spec else prompt or ""
+        ask = self.ask(own, spec.output_tokens if max_tokens is None and spec else max_tokens or 0)
+        return ask, spec.requested_prompt_tokens if prompt is None and spec else None
+
+    def ask(self, prompt: str | Sequence[int], max_tokens: int) -> Ask:
+        """A request with what the settings and the server add to it."""
         settings = self.settings
         exact = self.facts.forces_length if settings.exact_output is None else settings.exact_output
-        ask = Ask(
-            prompt=spec.prompt if prompt is None and spec else prompt or "",
-            max_tokens=spec.output_tokens if max_tokens is None and spec else max_tokens or 0,
+        salt = f"{self.salt}-{uuid4().hex}" if settings.cache_salt == "request" else self.salt
+        return Ask(
+            prompt=prompt if isinstance(prompt, str) else tuple(prompt),
+            max_tokens=max_tokens,
             model=self.facts.model,
             exact_length=exact,
+            cache_salt=salt or None,
             extra=settings.extra_body,
         )
-        return ask, spec.requested_prompt_tokens if prompt is None and spec else None
 
     def stored(self) -> dict[str, object]:
         """What is worth keeping of it in `run.json`."""
@@ -68,6 +80,7 @@ class Lane:
             "backend": self.client.backend.name,
             "api_mode": self.client.backend.mode,
             "path": self.client.backend.path,
+            "stream": self.client.backend.stream,
             "prompt_tokens": self.prompt_tokens,
             "output_tokens": self.output_tokens,
             "sizer": self.sizer.describe,
@@ -90,12 +103,13 @@ def open_lane(
     Raises:
         ConfigError: it cannot be done; the text says what to change.
     """
-    backend = find(user_class.backend, settings.api_mode or user_class.api_mode)
+    backend, target = _backend(user_class, settings)
     prompts = _sizes(settings.prompt_sizes, user_class, "prompt_tokens")
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
-    secret = read_secret(user_class.backend)
-    asked = session(secret, settings.trust)
-    facts = _facts(backend, settings, asked, say)
+    secret = read_secret(backend.key_variables)
+    asked = session(None, settings.trust, settings.proxy)
+    asked.headers.update([*settings.headers.items(), *([backend.credentials(secret)] if secret else [])])
+    facts = _facts(backend, target, settings, asked, say)
     if facts.context and prompts.mean + outputs.mean > facts.context:
         raise ConfigError(
             f"--prompt-tokens {prompts.describe()} and --output-tokens {outputs.describe()} do not fit: "
@@ -103,17 +117,44 @@ def open_lane(
         )
     for note in facts.notes:
         say(f"{settings.target}: {note}")
+    client = Client(engine, backend, "local", secret, keep, target, tuple(settings.headers.items()))
+    if settings.preflight and backend.trial:
+        question = Ask(trial.PROMPT, trial.TOKENS, model=facts.model, extra=settings.extra_body)
+        trial.judge(trial.send(client, question), client, facts.model, say)
     sizer, why = sizers.choose(
         tokenizer=settings.tokenizer,
         model=facts.model,
-        llama_url=str(settings.target) if facts.has_tokenize else None,
+        llama_url=str(target) if facts.has_tokenize else None,
         chat=backend.mode == "chat",
         asked=asked,
     )
     say(why)
     work = workload.build(prompts, outputs, sizer, seed=seed, count=requests, progress=_Building(say))
-    client = Client(engine, backend, "local", secret, keep)
-    return Lane(client, work, sizer, facts, settings, prompts.describe(), outputs.describe())
+    salt = "" if settings.cache_salt == "off" else uuid4().hex
+    return Lane(client, work, sizer, facts, settings, prompts.describe(), outputs.describe(), salt)
+
+
+def _backend(user_class: type[UserClass], settings: Settings) -> tuple[Backend, Target]:
+    """The user class's backend as the settings want it, and where its routes begin."""
+    mode = settings.api_mode or user_class.api_mode
+    backend, target = find(user_class.backend, mode, settings.target).at(settings.target)
+    backend = backend.configured({**user_class.backend_options, **settings.backend_options})
+    stream = backend.can_stream if settings.stream is None else settings.stream
+    name = f"backend {backend.name!r} (--api-mode {backend.mode})"
+    if stream and not backend.can_stream:
+        raise ConfigError(f"--stream yes: {name} does not stream; leave --stream at auto")
+    if not stream and not backend.can_answer_whole:
+        raise ConfigError(f"--stream no: {name} only streams; leave --stream at auto")
+    if settings.exact_output and backend.forces_length is False:
+        raise ConfigError(
+            f"--exact-output yes: {name} has no way to make an answer go on; leave it at auto, and the lengths "
+            "asked for and got are compared in the results"
+        )
+    if settings.cache_salt != "off" and not backend.takes_salt:
+        raise ConfigError(f"--cache-salt {settings.cache_salt}: {name} knows no cache_salt; vllm does")
+    if settings.prompt_ids and not backend.takes_ids:
+        raise ConfigError(f"--prompt-ids: {name} takes no token ids; drop it")
+    return dataclasses.replace(backend, stream=stream), target
 
 
 def _sizes(given: Distribution | None, user_class: type[UserClass], name: str) -> Distribution:
@@ -121,12 +162,19 @@ def _sizes(given: Distribution | None, user_class: type[UserClass], name: str) -
     return given or distributions.parse(getattr(user_class, name), f"{user_class.__name__}.{name}")
 
 
-def _facts(backend: Backend, settings: Settings, asked: Session, say: Say) -> Facts:
+def _facts(backend: Backend, target: Target, settings: Settings, asked: Session, say: Say) -> Facts:
     if settings.preflight:
-        return probe(backend, settings.target, model=settings.model, asked=asked, say=say)
-    is_llama = backend.name == "llamacpp"
+        return probe(
+            backend,
+            target,
+            model=settings.model,
+            asked=asked,
+            ready_timeout_s=settings.ready_timeout_s,
+            say=say,
+        )
+    forces = bool(backend.forces_length)
     notes = ("not asked (--preflight no)",)
-    return Facts(settings.model, None, is_llama, has_tokenize=is_llama, notes=notes)
+    return Facts(settings.model, None, forces, has_tokenize=backend.name == "llamacpp", notes=notes)
 
 
 class _Building:

@@ -4,6 +4,7 @@ Every function raises `ConfigError` for a text it cannot read; the line says wha
 targets have modules of their own.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,23 @@ import orjson
 from harness import tls
 from harness.errors import ConfigError
 
-__all__ = ["ca_file", "choice", "json_object", "labels", "levels", "name", "seconds", "whole"]
+__all__ = [
+    "ca_file",
+    "choice",
+    "headers",
+    "json_object",
+    "levels",
+    "name",
+    "pairs",
+    "seconds",
+    "whole",
+    "word",
+]
+
+_SECRET = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
+_OURS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding")
 
 
 def choice(value: str, name: str, choices: Mapping[str, bool | None]) -> bool | None:
@@ -64,16 +81,42 @@ def name(value: str) -> str | None:
     return value or None
 
 
-def labels(pairs: list[str]) -> dict[str, str]:
+def pairs(given: list[str], option: str) -> dict[str, str]:
     """`key=value` pairs, each key once."""
+    example = "--label gpu=a100" if option == "--label" else f"{option} auth_header=x-api-key"
     found: dict[str, str] = {}
-    for pair in filter(str.strip, pairs):
+    for pair in filter(str.strip, given):
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or not key:
-            raise ConfigError(f"--label {pair!r}: write key=value, e.g. --label gpu=a100")
+            raise ConfigError(f"{option} {pair!r}: write key=value, e.g. {example}")
         if found.setdefault(key, value) != value:
-            raise ConfigError(f"--label {pair!r}: {key} is {found[key]!r} already; give each key once")
+            raise ConfigError(f"{option} {pair!r}: {key} is {found[key]!r} already; give each key once")
     return found
+
+
+def headers(given: list[str]) -> dict[str, str]:
+    """`Name: value` header lines. One that would carry a key, or that is ours to set, is refused."""
+    found: dict[str, str] = {}
+    for line in filter(str.strip, given):
+        key, colon, value = (part.strip() for part in line.partition(":"))
+        if _SECRET.search(key):  # its value is not repeated
+            raise ConfigError(
+                f"--header {key!r} carries a secret, and those come from TOKENSWARM_API_KEY, never from an option; "
+                "--backend-option auth_header=NAME says which header takes the key"
+            )
+        if not colon or not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigError(f"--header {line!r}: write 'Name: value', e.g. 'ss-sn-options: accuracy_debug'")
+        if key.lower() in _OURS:
+            raise ConfigError(f"--header {line!r}: tokenswarm sets {key} itself; leave it out")
+        found[key] = value
+    return found
+
+
+def word(value: str, name: str, choices: tuple[str, ...]) -> str:
+    """`value` among `choices`, in any case."""
+    if value.lower() not in choices:
+        raise ConfigError(f"--{name.replace('_', '-')} {value!r}: use {' or '.join(choices)}")
+    return value.lower()
 
 
 def json_object(value: str) -> dict[str, Any]:

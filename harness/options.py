@@ -7,14 +7,16 @@ Every option can be set by an environment variable `TOKENSWARM_<NAME>`. Secrets 
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import distributions, option_values, target
-from harness.distributions import FORMS, Distribution
+from harness import distributions, option_values, proxy, target
+from harness.distributions import Distribution
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
+from harness.option_table import FLAGS, OPTIONS, REPEATABLE, variable
+from harness.proxy import Proxy
 from harness.target import Target
 from harness.tls import Trust
 
@@ -49,6 +51,17 @@ class Settings:
     require_valid: bool = False
     ca_file: Path | None = None  # trusted instead of the system's authorities
     insecure: bool = False  # certificates are not verified
+    stream: bool | None = None  # None: where the backend can
+    backend_options: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    prompt_ids: bool = False
+    cache_salt: str = "off"  # off, run or request
+    drop_answers_under: int | None = None  # tokens; shorter answers are in no statistic
+    retry_after: bool = True
+    ready_timeout_s: float | None = None  # None: wait only for one that says it is loading
+    server_metrics: bool = True
+    serve: str | None = None
+    proxy: Proxy | None = None  # that the environment names for this target
 
     @property
     def trust(self) -> Trust:
@@ -64,7 +77,10 @@ class Settings:
             "levels": list(self.levels),
             "labels": dict(self.labels),
             "extra_body": dict(self.extra_body),
+            "backend_options": dict(self.backend_options),
+            "headers": dict(self.headers),
             "ca_file": self.ca_file and str(self.ca_file),
+            "proxy": self.proxy and self.proxy.authority,
             **{f"{name}_s": limit for name, limit in zip(_TIMEOUTS, astuple(self.timeouts), strict=True)},
         }
 
@@ -73,36 +89,10 @@ _AS_THEY_ARE = (
     *("api_mode", "model", "tokenizer", "requests_per_level", "repeats"),
     *("warmup", "seed", "run_name", "exact_output"),
     *("users", "spawn_rate", "run_time_s", "require_valid", "insecure"),
+    *("stream", "prompt_ids", "cache_salt", "drop_answers_under", "retry_after", "server_metrics"),
 )
 _TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
-# name, default, in the web form, help
-OPTIONS: tuple[tuple[str, str, bool, str], ...] = (
-    ("model", "", True, "Model id to ask for. Default: the one the server offers"),
-    ("api-mode", "", True, "Route of the backend: chat, completions or native. Default: the backend's first"),
-    ("tokenizer", "", True, "Sizes prompts: a folder or a hub id. Default: the server's own, if it has one"),
-    ("prompt-tokens", "", True, f"Prompt size: {FORMS}. Default: the user class's, else 550"),
-    ("output-tokens", "", True, "Output size, same forms. Default: the user class's, else 150"),
-    ("levels", "", False, "Sweep over these numbers of users, e.g. 1,2,4,8 (instead of -u, -r and -t)"),
-    ("requests-per-level", "", False, "Measured requests at each level. Default: 5 per user"),
-    ("repeats", "1", False, "How often to go through all levels"),
-    ("warmup", "0", True, "Requests per user at the start of each level that are sent but not measured"),
-    ("seed", "1", True, "Seed of sizes and prompts: the same seed sends the same requests"),
-    ("run-name", "", True, "A name for the run; part of its directory's name"),
-    ("label", "", False, "k=v, kept with the results (repeatable)"),
-    ("results-dir", "results", False, "Where run directories are made"),
-    ("exact-output", "auto", True, "Make the server go on to the asked length (ignore_eos): auto, yes or no"),
-    ("extra-body", "", True, 'JSON object laid over every request\'s body, e.g. {"temperature": 0.7}'),
-    ("connect-timeout", "10", False, "Seconds to open a connection"),
-    ("first-token-timeout", "300", False, "Seconds from sending a request to its first token"),
-    ("idle-timeout", "60", False, "Seconds without a byte in mid-stream"),
-    ("total-timeout", "900", False, "Seconds for a whole request"),
-    ("preflight", "yes", False, "Ask the server for its models and limits before load: yes or no"),
-    ("ca-file", "", False, "PEM file of the CA that signed the server's certificate. Default: the system's"),
-    ("insecure", "", False, "Do not verify the server's certificate"),
-    ("require-valid", "", False, "Exit with 4 if the verdict is invalid"),
-)
-FLAGS = ("insecure", "require-valid")  # given or not, without a value
 _OTHER_VARIABLES = (
     "TOKENSWARM_API_KEY",
     "TOKENSWARM_API_KEY_FILE",
@@ -112,15 +102,10 @@ _OTHER_VARIABLES = (
 _DEFAULTS: Mapping[str, str] = {name.replace("-", "_"): default for name, default, _, _ in OPTIONS}
 
 
-def variable(name: str) -> str:
-    """The environment variable of an option."""
-    return "TOKENSWARM_" + name.upper().replace("-", "_")
-
-
 def add_options(parser: ArgumentParser) -> None:
     """Add our options to Locust's parser (event `init_command_line_parser`). Values stay text; `read` checks them."""
     for name, default, in_form, help_text in OPTIONS:
-        extra: dict[str, Any] = {"action": "append"} if name == "label" else {"default": default}
+        extra: dict[str, Any] = {"action": "append"} if name in REPEATABLE else {"default": default}
         if "=" not in help_text and default:
             help_text = f"{help_text}. Default: {default}"  # noqa: PLW2901  # one text, completed
         if name in FLAGS:
@@ -140,6 +125,8 @@ def _is_empty_flag(name: str) -> bool:
 
 
 _AUTO: Mapping[str, bool | None] = {"auto": None, "yes": True, "no": False}
+_AUTO_NO: Mapping[str, bool | None] = {"auto": None, "no": False}
+_SALTS = ("off", "run", "request")
 _YES_NO: Mapping[str, bool | None] = {"yes": True, "no": False}
 
 
@@ -187,8 +174,10 @@ def read(options: Namespace, default_host: str | None) -> Settings:
     reader = _Reader(options)
     text, check = reader.text, reader.check
     nowhere = Target(tls=False, host="", port=0)
+    place = check(lambda: target.parse(options.host or default_host), nowhere)
     settings = Settings(
-        target=check(lambda: target.parse(options.host or default_host), nowhere),
+        target=place,
+        proxy=check(lambda: proxy.for_target(place, os.environ) if place.host else None, None),
         api_mode=text("api_mode") or None,
         model=text("model") or None,
         tokenizer=text("tokenizer") or None,
@@ -200,7 +189,7 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         warmup=reader.whole("warmup", 0, 10_000),
         seed=reader.whole("seed", 0, 2**63 - 1),
         run_name=check(lambda: option_values.name(text("run_name")), None),
-        labels=check(lambda: option_values.labels(options.label or []), {}),
+        labels=check(lambda: option_values.pairs(options.label or [], "--label"), {}),
         results_dir=Path(text("results_dir")),
         timeouts=Timeouts(*map(reader.seconds, _TIMEOUTS)),
         exact_output=reader.choice("exact_output", _AUTO),
@@ -209,6 +198,18 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         ca_file=check(lambda: option_values.ca_file(text("ca_file")), None),
         insecure=options.insecure,
         require_valid=options.require_valid,
+        stream=reader.choice("stream", _AUTO),
+        backend_options=check(
+            lambda: option_values.pairs(options.backend_option or [], "--backend-option"), {}
+        ),
+        headers=check(lambda: option_values.headers(options.header or []), {}),
+        prompt_ids=options.prompt_ids,
+        cache_salt=check(lambda: option_values.word(text("cache_salt"), "cache_salt", _SALTS), "off"),
+        drop_answers_under=reader.limit("drop_answers_under"),
+        retry_after=reader.choice("retry_after", _YES_NO) is not False,
+        ready_timeout_s=reader.seconds("ready_timeout") if text("ready_timeout") else None,
+        server_metrics=reader.choice("server_metrics", _AUTO_NO) is not False,
+        serve=text("serve") or None,
         users=options.num_users,
         spawn_rate=options.spawn_rate,
         run_time_s=options.run_time,

@@ -1,9 +1,10 @@
 """From journals to a run's result files, and from its table to its report: what happens after the load.
 
     journals ─► records, missing token counts filled ─► requests.parquet ─► summary.json, levels.csv,
-            └─► seconds of the client ─► client.csv ───────────────────┘    report.html
+            ├─► seconds of the client ─► client.csv ───────────────────┤    report.html
+            └─► looks at the server ─► server_metrics.csv ─────────────┘
 
-The second half needs `requests.parquet`, `client.csv` and `run.json` alone. The journals are deleted last of all,
+The second half needs these tables and `run.json` alone. The journals are deleted last of all,
 and only if the table has a row for each of their records.
 """
 
@@ -18,16 +19,29 @@ from typing import Any, Final
 
 import pandas as pd
 
-from harness import client_doubts, files, fitness, journal, metrics, report_html, rows, seconds
+from harness import (
+    client_doubts,
+    files,
+    fitness,
+    journal,
+    metrics,
+    reconcile,
+    report_html,
+    rows,
+    seconds,
+    server_metrics,
+)
 from harness.errors import ConfigError
 from harness.journal import Window
 from harness.record import RequestRecord, TokenSource
 from harness.seconds import Second
+from harness.server_metrics import Sample
 
 __all__ = ["CountTokens", "asked_sizes", "count_missing", "from_journals", "from_table", "levels_csv"]
 
 CountTokens = Callable[[str], int]
 
+SERVER_FILE: Final = "server_metrics.csv"
 CHARACTERS_A_TOKEN: Final = 4  # of English in current vocabularies; the estimate's only assumption
 
 
@@ -38,6 +52,7 @@ class _Told:
     windows: dict[tuple[int, int, int], Window] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     seconds: list[Second] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     records: int = 0
     garbled: int = 0
     last_ns: int = 0
@@ -79,6 +94,8 @@ def from_journals(
         files.write(
             run_dir / "client.csv", seconds.text(seconds.with_sends(told.seconds, fitness.sends(requests)))
         )
+        if told.samples:
+            files.write(run_dir / SERVER_FILE, server_metrics.text(told.samples))
         files.write(run_dir / "run.json", files.as_json(whole))
         summary = _from_files(run_dir, whole, requests)
         for path in journals:
@@ -100,6 +117,7 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
     windows = [Window(**window) for window in run.get("windows", ())]
     watched = seconds.load(run_dir / "client.csv")
     stamped = sorted(set(requests["stamp_source"].dropna()))
+    server = reconcile.account(_samples(run_dir / SERVER_FILE), requests, windows)
     summary = metrics.summarise(
         requests,
         windows,
@@ -109,15 +127,27 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
         findings=[
             *((status, reason) for status, reason in run.get("findings", ())),
             *client_doubts.findings(watched, windows),
+            *reconcile.findings(server),
         ],
         client=fitness.summary(watched, [late for *_, late in fitness.sends(requests)], stamped),
         own_ends=settings.get("exact_output") is False,
-    )
+    ) | {"server_metrics": server}
     with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
         files.write(run_dir / "summary.json", files.as_json(summary))
         files.write(run_dir / "levels.csv", levels_csv(summary, settings))
         files.write(run_dir / "report.html", report_html.render(summary, settings, run))
     return summary
+
+
+def _samples(path: Path) -> list[Sample]:
+    """What the server said of itself; nothing if it did not."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return server_metrics.of_csv(file)
+    except (OSError, ValueError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); restore the file, or remove it") from error
 
 
 def count_missing(
@@ -194,6 +224,8 @@ def _records(journals: list[Path], tail: bytes, told: _Told) -> Iterator[Request
                     yield record
                 elif kind == "health":
                     told.seconds.append(seconds.of_json(value))
+                elif kind == "server":
+                    told.samples.append(server_metrics.of_json(value))
                 elif kind == "window":
                     window = Window(**value)  # told twice, the last word counts
                     told.windows[window.level, window.repeat, window.start_ns] = window

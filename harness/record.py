@@ -24,6 +24,8 @@ Schema history of the stored row
     1  first version
     2  `connect_ms` was the whole set-up of a connection and is now TCP's part; `dns_ms` and `tls_ms` are new;
        `stamp_source` says which clock stamped the reads
+    3  what some servers say of a request beside its three times (`server_ttft_ms` to `batch_size`), and
+       `retry_after_s` of a refusal
 """
 
 from dataclasses import dataclass, fields
@@ -32,7 +34,7 @@ from typing import Any
 
 from harness.errors import ErrorClass
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Outcome(StrEnum):
@@ -103,8 +105,15 @@ class RequestRecord:
     server_queue_ms: float | None = None
     server_prefill_ms: float | None = None
     server_decode_ms: float | None = None
+    server_ttft_ms: float | None = None  # by the server's own clock; where it begins is the server's business
+    server_e2e_ms: float | None = None
+    server_tokens_per_s: float | None = None  # output tokens of this request, by the server's formula
+    acceptance_rate: float | None = None  # speculative decoding: share of draft tokens kept
+    batch_size: int | None = None  # requests in the server's batch with this one
+    retry_after_s: float | None = None  # a refusal's own word for when to come back
     dns_ms: float | None = None  # None, as the next two: it was not done for this request
-    connect_ms: float | None = None  # the TCP handshake; None: a kept-alive connection was used
+    # The TCP handshake and, through a proxy, a tunnel's CONNECT. None: a kept-alive connection was used.
+    connect_ms: float | None = None
     tls_ms: float | None = None
     reconnects: int = 0
     text: str | None = None  # kept only until the tokens are counted; never stored with the results

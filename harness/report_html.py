@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from harness import report_client, report_settings
+from harness import report_client, report_server, report_settings
 from harness.grid import NULL, clean, number
 from harness.report_style import CSS
 from harness.svg import Series, bars, chart
@@ -67,8 +67,10 @@ def render(
         *(piece for heading, pairs in report_settings.about(settings) for piece in _pairs(heading, pairs)),
         *_pairs("Totals, all phases", _totals(summary)),
         *_pairs("Load generator", report_client.pairs(summary.get("client", {}))),
+        *_pairs("Server's own metrics", report_server.pairs(summary.get("server_metrics"))),
         *_pairs("Environment", report_settings.environment(run)),
         "</div>",
+        *_charted(report_server.charts(summary.get("server_metrics"))),
         *_charted(report_client.charts(summary.get("client", {}))),
         *_pairs("Definitions", _DEFINITIONS),
         _FOOTER,

@@ -1,5 +1,7 @@
 """A run directory: `run.json`, `requests.parquet`, `client.csv`, `summary.json`, `levels.csv`, `report.html`.
 
+If the server publishes metrics of its own, `server_metrics.csv` is there too.
+
 The rule: the journal is deleted only after everything computed from it is on disk and the table holds as
 many rows as the journal held records. Until then a crash costs a line at most, and `rebuild` makes the
 results from what is there. Every file is written beside its name and then renamed into place, so that a

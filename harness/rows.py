@@ -68,8 +68,19 @@ COLUMNS: Final = {
     "ttfa_ms": "double",
     "output_tokens_per_s": "double",
     "total_tokens_per_s": "double",
+    "server_ttft_ms": "double",
+    "server_e2e_ms": "double",
+    "server_tokens_per_s": "double",
+    "acceptance_rate": "double",
+    "batch_size": "int64",
+    "retry_after_s": "double",
 }
-_SINCE_2: Final = ("dns_ms", "tls_ms")  # null in tables of schema 1
+# Null in older tables.
+_LATER: Final = (
+    *("dns_ms", "tls_ms"),  # since schema 2
+    *("server_ttft_ms", "server_e2e_ms", "server_tokens_per_s", "acceptance_rate", "batch_size"),  # since 3
+    "retry_after_s",
+)
 
 
 def write(path: Path, records: Iterable[RequestRecord]) -> int:
@@ -121,9 +132,10 @@ def load(path: Path) -> pd.DataFrame:
         raise ConfigError(
             f"{path}: not a readable Parquet file ({first}); restore it or run again"
         ) from error
-    for name in _SINCE_2:
+    for name in _LATER:
         if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(table.num_rows, pa.float64()))
+            kind = pa.int64() if COLUMNS[name] == "int64" else pa.float64()
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise ConfigError(f"{path}: column {missing[0]} is missing; was it written by tokenswarm?")

@@ -31,10 +31,13 @@ from harness.options import Settings
 from harness.plan import Plan, Segment, Slot
 from harness.progress import Progress
 from harness.record import RequestRecord, TokenSource
+from harness.rests import Rests
 from harness.results import RunDirectory, check_place
 from harness.say import say
+from harness.scraper import open_scraper
 from harness.scribe import Scribe
 from harness.seconds import Second
+from harness.server_metrics import Sample
 from harness.tls import context
 
 
@@ -62,10 +65,13 @@ class Run:
         self._disk_said = False
         self._windows_kept = 0
         self._findings: list[tuple[str, str]] = []
+        self.rests = Rests()
         self._on_record: Callable[[RequestRecord], None] = lambda _: None
         self._abort: Callable[[], object] = lambda: None
         tls = context(settings.trust) if settings.target.tls else None
-        self.engine = Engine(settings.target, settings.timeouts, tls=tls)
+        self.engine = Engine(settings.target, settings.timeouts, tls=tls, proxy=settings.proxy)
+        if settings.proxy:
+            say(f"{settings.target} is reached through the proxy {settings.proxy} ({settings.proxy.variable})")
         self.lanes: dict[type[UserClass], Lane] = {}
         try:
             for user_class in user_classes:
@@ -78,8 +84,9 @@ class Run:
                     requests=self.plan.planned if len(user_classes) == 1 else None,
                     say=say,
                 )
-            worker = next(iter(self.lanes.values())).client.worker
-            self._health = Health(self.engine, self._keep_second, worker)
+            first = next(iter(self.lanes.values())).client
+            self._health = Health(self.engine, self._keep_second, first.worker)
+            self._scraper = open_scraper(settings, first.secret, self._keep_sample, say)
             self.directory = RunDirectory.create(
                 settings.results_dir, self._run_id(), self._stored(), planned=self.plan.planned
             )
@@ -92,6 +99,7 @@ class Run:
         """Load begins. `on_record(record)` is called for each request, `abort()` when load should end early."""
         self._on_record, self._abort = on_record, abort
         self._health.start()
+        self._scraper.start()
         self.progress.start()
 
     def take(self) -> tuple[Segment, Slot] | None:
@@ -151,6 +159,7 @@ class Run:
             self._health.stop()
             self.progress.stop()
             self.engine.close()
+            self._scraper.stop()
             self._journal_windows()
             self._scribe.close()
             self._write()
@@ -179,6 +188,9 @@ class Run:
 
     def _keep_second(self, second: Second) -> None:
         self._scribe.append("health", asdict(second))
+
+    def _keep_sample(self, sample: Sample) -> None:
+        self._scribe.append("server", asdict(sample))
 
     def _journal_windows(self) -> None:
         """Each window as soon as it has closed: a killed run keeps the rates of the levels it had finished."""
@@ -209,7 +221,7 @@ class Run:
                 ),
                 *([self._scribe.problem or ""] if self._scribe.dropped else []),
             ],
-            findings=[*self._inexact(), *self._findings],
+            findings=[*self._inexact(), *self.rests.findings(), *self._findings],
             count_tokens=count_tokens,
         )
 
@@ -239,6 +251,7 @@ class Run:
             "api_mode": first.client.backend.mode,
             "model": first.facts.model,
             "users": users,
+            "metrics_page": self._scraper.says,
             "anchor_unix_ns": unix_ns(0),
         }
 

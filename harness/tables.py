@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness import doubts, report_client
+from harness import doubts, report_client, report_server
 from harness import maritaca as theirs
 from harness.grid import NULL, Group, clean, columns, number, wrap
 from harness.windows import Floats
@@ -55,6 +55,8 @@ def render(
     lines += ["", *wrap(_totals(summary["totals"]), width), *_failures(summary["failures"], width)]
     if watched := report_client.line(summary["client"]):
         lines += ["", *wrap(f"load generator: {watched}", width, later="  ")]
+    if looked := report_server.line(summary.get("server_metrics")):
+        lines += ["", *wrap(f"server: {looked}", width, later="  ")]
     lines += ["", *_verdict(summary["verdict"], width)]
     place = run_dir or Path(str(settings.get("results_dir") or "results")) / summary["run_id"]
     lines += ["", f"results: {clean(place)}"]

@@ -16,7 +16,8 @@ Subclass it in a locustfile:
 Importing this module plugs tokenswarm into Locust: its options, its runs, its results.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import gevent
 from locust import User, constant
@@ -34,13 +35,14 @@ __all__ = ["LLMUser"]
 # After a request for which no connection could be had: a server that is down fails so fast that users
 # would do nothing but knock, thousands of times a second.
 NO_CONNECTION_PAUSE_S = 0.5
+MOST_REST_S = 60.0  # however long a server's Retry-After says
 
 
 class LLMUser(User):
     """A user that sends one request after another; Locust's `wait_time` is its think time.
 
-    Class attributes a subclass may set: `backend` and `api_mode` (README, "Backends"), `prompt_tokens`
-    and `output_tokens` (a distribution; the options of the same names win over them).
+    Class attributes a subclass may set: `backend`, `api_mode` and `backend_options` (docs/backends.md),
+    `prompt_tokens` and `output_tokens` (a distribution); the options of the same names win over them.
     """
 
     abstract = True
@@ -48,16 +50,21 @@ class LLMUser(User):
 
     backend: str = "openai"
     api_mode: str | None = None
+    backend_options: ClassVar[Mapping[str, str]] = {}
     prompt_tokens: str = "550"
     output_tokens: str = "150"
 
     def ask(
-        self, prompt: str | None = None, *, max_tokens: int | None = None, name: str | None = None
+        self,
+        prompt: str | Sequence[int] | None = None,
+        *,
+        max_tokens: int | None = None,
+        name: str | None = None,
     ) -> RequestRecord:
         """Send one request, wait for its end, and return what happened; it never raises for the server's fault.
 
         Args:
-            prompt: your own text instead of a generated prompt of the configured size.
+            prompt: your own text, or token ids, instead of a generated prompt of the configured size.
             max_tokens: your own limit instead of a drawn output size.
             name: the name it counts under in Locust's statistics; the route by default.
         """
@@ -77,6 +84,10 @@ class LLMUser(User):
             run.finished(segment, slot)
         if record.sent_ns is None:
             self._rest(lambda: gevent.sleep(NO_CONNECTION_PAUSE_S))
+        elif record.retry_after_s and lane.settings.retry_after:
+            pause_s = min(record.retry_after_s, MOST_REST_S)
+            run.rests.add(pause_s)
+            self._rest(lambda: gevent.sleep(pause_s))
         return record
 
     def _leave(self, run: Run) -> tuple[Segment, Slot]:

@@ -9,14 +9,17 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
+from harness.answer import Answer
 from harness.backends import BACKENDS
-from harness.decode import Answer, decode, has_content
+from harness.decode import decode, has_content
 from harness.errors import ProtocolError
 from harness.received import Received
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RECORDED = [path.read_bytes() for path in sorted(FIXTURES.glob("*.http"))]
-DIALECTS = [backend for modes in BACKENDS.values() for backend in modes]
+# One of each kind: many are the generic one under another name.
+KINDS = {(type(backend), backend.mode): backend for modes in BACKENDS.values() for backend in modes}
+DIALECTS = [*KINDS.values()]
 LONGEST_WORD = 300  # characters of a server's own words that are kept
 LONGEST_QUOTE = 500  # of an error that quotes its bytes, escaped
 
@@ -69,6 +72,7 @@ def examine(wire: bytes, cuts: Iterable[int]) -> None:
             or answer.error_class
             or answer.finish_reason
             or not answer.streamed
+            or backend.ends_on_close
             or not answer.status
         )
 

@@ -56,7 +56,9 @@ def start(
     path = LOCUSTFILES / locustfile  # an absolute path stays what it is
     command = [sys.executable, "-m", "locust", "-f", str(path), "--results-dir", str(results), *options]
     clean = {
-        name: value for name, value in os.environ.items() if "API_KEY" not in name and "LOCUST" not in name
+        name: value
+        for name, value in os.environ.items()
+        if "API_KEY" not in name and "LOCUST" not in name and not name.lower().endswith("_proxy")
     }
     return subprocess.Popen(
         command,

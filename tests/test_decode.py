@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from harness import decode as decode_module
 from harness import sse
+from harness.answer import Answer
 from harness.backends import BACKENDS, find
-from harness.backends.base import Backend, Delta, Json
-from harness.decode import BREATH, MAX_EVENT_BYTES, MAX_WHOLE_BYTES, Answer, decode, has_content
+from harness.backends.base import Backend, Delta
+from harness.backends.fields import Json
+from harness.decode import BREATH, MAX_EVENT_BYTES, MAX_WHOLE_BYTES, decode, has_content
 from harness.errors import ErrorClass, ProtocolError
 from harness.received import Received
 
@@ -403,6 +405,9 @@ class InFull:
     def plain(self, event: Json) -> str | None:
         return None
 
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.backend, name)
+
 
 @contextmanager
 def windows_of(size: int) -> Iterator[None]:
@@ -598,7 +603,9 @@ def chunked(body: bytes, edges: Sequence[int]) -> bytes:
     return head + b"".join(chunks) + b"0\r\n\r\n"
 
 
-DIALECTS = sorted({(backend.name, backend.mode) for modes in BACKENDS.values() for backend in modes})
+# One of each kind: many are the generic one under another name.
+KINDS = {(type(backend), backend.mode): backend for modes in BACKENDS.values() for backend in reversed(modes)}
+DIALECTS = sorted((backend.name, backend.mode) for backend in KINDS.values())
 OFFSETS = st.sets(st.integers(1, 30_000), max_size=12)
 
 

@@ -19,6 +19,7 @@ from harness.api_key import read_secret
 from harness.distributions import Constant, Normal
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
+from harness.option_table import REPEATABLE
 
 # Locust patches the process that imports it, so its parser runs in one of its own: cases in, outcomes out.
 PARSER = """
@@ -60,10 +61,16 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "all three": (["--levels", "1,2", "-u", "4", "-r", "2", "-t", "1m"], {}),
     "bad levels and -u": (["--levels", "1,x", "-u", "4"], {}),
     "no levels": (["-u", "4", "-r", "2", "-t", "1m"], {}),
-    "flags": (["--require-valid", "--insecure"], {}),
+    "flags": (["--require-valid", "--insecure", "--prompt-ids"], {}),
     "a flag before a user class": (["--require-valid", "Chat"], {}),
-    "flags by variable": ([], {"TOKENSWARM_REQUIRE_VALID": "1", "TOKENSWARM_INSECURE": "yes"}),
-    "flags off by variable": ([], {"TOKENSWARM_REQUIRE_VALID": "0", "TOKENSWARM_INSECURE": "no"}),
+    "flags by variable": (
+        [],
+        {"TOKENSWARM_REQUIRE_VALID": "1", "TOKENSWARM_INSECURE": "yes", "TOKENSWARM_PROMPT_IDS": "1"},
+    ),
+    "flags off by variable": (
+        [],
+        {"TOKENSWARM_REQUIRE_VALID": "0", "TOKENSWARM_INSECURE": "no", "TOKENSWARM_PROMPT_IDS": "0"},
+    ),
     "empty flags": ([], {"TOKENSWARM_REQUIRE_VALID": "", "TOKENSWARM_INSECURE": " "}),
 }
 
@@ -89,9 +96,18 @@ ENVIRONMENT: dict[str, tuple[str, object]] = {
     "IDLE_TIMEOUT": ("3", 3.0),
     "TOTAL_TIMEOUT": ("4", 4.0),
     "PREFLIGHT": ("no", None),
+    "STREAM": ("no", False),
+    "BACKEND_OPTION": ("auth_scheme=Key", {"auth_scheme": "Key"}),
+    "HEADER": ("ss-sn-options: accuracy_debug", {"ss-sn-options": "accuracy_debug"}),
+    "CACHE_SALT": ("Run", "run"),
+    "DROP_ANSWERS_UNDER": ("100", 100),
+    "RETRY_AFTER": ("no", False),
+    "READY_TIMEOUT": ("30", None),
+    "SERVER_METRICS": ("no", False),
+    "SERVE": ("llama-server -m x.gguf", None),
     "CA_FILE": (certifi.where(), certifi.where()),
 }
-FLAGS = {"require_valid", "insecure"}  # without a value
+FLAGS = {"require_valid", "insecure", "prompt_ids"}  # without a value
 CASES["environment"][1].update({f"TOKENSWARM_{name}": value for name, (value, _) in ENVIRONMENT.items()})
 
 
@@ -161,6 +177,15 @@ DEFAULTS: dict[str, Any] = {
     "ca_file": None,
     "insecure": False,
     "require_valid": False,
+    "proxy": None,
+    "stream": None,
+    "backend_options": {},
+    "headers": {},
+    "prompt_ids": False,
+    "cache_salt": "off",
+    "drop_answers_under": None,
+    "retry_after": True,
+    "server_metrics": True,
 }
 
 
@@ -252,7 +277,7 @@ def test_the_web_form_shows_text_without_secrets(parsed: Any) -> None:
         name: [DEFAULT_TEXTS[name], False]
         for name in (
             *("model", "api_mode", "tokenizer", "prompt_tokens", "output_tokens"),
-            *("warmup", "seed", "run_name", "exact_output", "extra_body"),
+            *("warmup", "seed", "run_name", "exact_output", "extra_body", "stream", "cache_salt"),
         )
     }
 
@@ -268,6 +293,15 @@ DEFAULT_TEXTS = {
     "results_dir": "results",
     "exact_output": "auto",
     "extra_body": "",
+    "stream": "auto",
+    "backend_option": None,
+    "header": None,
+    "cache_salt": "off",
+    "drop_answers_under": "",
+    "retry_after": "yes",
+    "ready_timeout": "",
+    "server_metrics": "auto",
+    "serve": "",
     "preflight": "yes",
     "ca_file": "",
     "connect_timeout": "10",
@@ -399,6 +433,16 @@ BAD: list[tuple[str, object, str]] = [
     ("label", ["gpu"], "--label 'gpu': write key=value, e.g. --label gpu=a100"),
     ("label", ["=a"], "--label '=a': write key=value, e.g. --label gpu=a100"),
     ("label", ["a=1", "a=2"], "--label 'a=2': a is '1' already; give each key once"),
+    ("stream", "maybe", "--stream 'maybe': use auto or yes or no"),
+    ("cache_salt", "each", "--cache-salt 'each': use off or run or request"),
+    ("server_metrics", "yes", "--server-metrics 'yes': use auto or no"),
+    ("retry_after", "5", "--retry-after '5': use yes or no"),
+    ("ready_timeout", "0", f"--ready-timeout '0': {SECONDS}"),
+    ("drop_answers_under", "0", f"--drop-answers-under '0': {WHOLE} 1 to 10000000"),
+    ("backend_option", ["x"], "--backend-option 'x': write key=value, e.g. --backend-option auth_header=x-api-key"),
+    ("header", ["a"], "--header 'a': write 'Name: value', e.g. 'ss-sn-options: accuracy_debug'"),
+    ("header", ["a b: c"], "--header 'a b: c': write 'Name: value', e.g. 'ss-sn-options: accuracy_debug'"),
+    ("header", ["Host: h"], "--header 'Host: h': tokenswarm sets Host itself; leave it out"),
     ("connect_timeout", "0", f"--connect-timeout '0': {SECONDS}"),
     ("first_token_timeout", "1_0", f"--first-token-timeout '1_0': {SECONDS}"),
     ("idle_timeout", "nan", f"--idle-timeout 'nan': {SECONDS}"),
@@ -428,9 +472,9 @@ def test_bad_json_says_where(plain: Mapping[str, Any]) -> None:
 def test_all_problems_are_told_at_once(plain: Mapping[str, Any]) -> None:
     """Nobody likes to mend one option a run."""
     bad: dict[str, object] = dict.fromkeys(
-        DEFAULT_TEXTS.keys() - {"model", "api_mode", "tokenizer", "results_dir"}, "x"
+        DEFAULT_TEXTS.keys() - {"model", "api_mode", "tokenizer", "results_dir", "serve"}, "x"
     )
-    bad |= {"host": "h", "run_name": "/", "label": ["x"]}
+    bad |= {"host": "h", "run_name": "/", "label": ["x"], "backend_option": ["x"], "header": ["x"]}
     told = lines(plain, **bad)
     assert len(told) == len(bad)
     assert {line.split(" ")[0].removeprefix("--").replace("-", "_") for line in told} == set(bad)
@@ -443,7 +487,7 @@ def test_no_text_gets_anything_but_settings_or_its_line(
 ) -> None:
     """Whatever is typed: settings, or exactly one line that names the option."""
     try:
-        read(plain, **{name: [value] if name == "label" else value})
+        read(plain, **{name: [value] if name in REPEATABLE else value})
     except ConfigError as error:
         (line,) = str(error).splitlines()
         assert line.startswith("--" + name.replace("_", "-"))
@@ -470,14 +514,24 @@ def test_a_host_with_a_password_never_gets_into_the_settings(plain: Mapping[str,
     assert "hunter2" not in line
 
 
+@pytest.mark.parametrize("name", ["Authorization", "X-Api-Key", "cookie", "key", "X-Auth-Token"])
+def test_a_header_that_would_carry_a_key_is_refused_unread(plain: Mapping[str, Any], name: str) -> None:
+    """Secrets come from the environment; the line names the header and not what it would have said."""
+    (line,) = lines(plain, header=[f"{name}: hunter2"])
+    assert line.startswith(f"--header {name!r} carries a secret")
+    assert "hunter2" not in line
+
+
 # -- the API key
 
+OPENAI_KEYS = ("OPENAI_API_KEY",)
 
-@pytest.mark.parametrize("backend", ["openai", "llamacpp"])
-def test_no_key(backend: str) -> None:
+
+@pytest.mark.parametrize("variables", [OPENAI_KEYS, ()])
+def test_no_key(variables: tuple[str, ...]) -> None:
     """None where nothing is set, or only blanks."""
-    assert read_secret(backend, {}) is None
-    assert read_secret(backend, {"TOKENSWARM_API_KEY": "  ", "TOKENSWARM_API_KEY_FILE": ""}) is None
+    assert read_secret(variables, {}) is None
+    assert read_secret(variables, {"TOKENSWARM_API_KEY": "  ", "TOKENSWARM_API_KEY_FILE": ""}) is None
 
 
 def test_key_sources_in_their_order(tmp_path: Path) -> None:
@@ -485,20 +539,20 @@ def test_key_sources_in_their_order(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("sk-file\n", encoding="utf-8")
     environ = {"OPENAI_API_KEY": "sk-openai"}
-    assert read_secret("openai", environ) == "sk-openai"
-    assert read_secret("llamacpp", environ) is None
+    assert read_secret(OPENAI_KEYS, environ) == "sk-openai"
+    assert read_secret((), environ) is None
     environ["TOKENSWARM_API_KEY_FILE"] = str(file)
-    assert read_secret("openai", environ) == "sk-file"
-    assert read_secret("llamacpp", environ) == "sk-file"
+    assert read_secret(OPENAI_KEYS, environ) == "sk-file"
+    assert read_secret((), environ) == "sk-file"
     environ["TOKENSWARM_API_KEY"] = " sk-own "
-    assert read_secret("openai", environ) == "sk-own"
+    assert read_secret(OPENAI_KEYS, environ) == "sk-own"
 
 
 def test_a_key_file_may_end_as_editors_end_it(tmp_path: Path) -> None:
     """Line ends of every kind around the key are not part of it."""
     file = tmp_path / "key"
     file.write_bytes(b"\n sk-1\r\n\n")
-    assert read_secret("llamacpp", {"TOKENSWARM_API_KEY_FILE": str(file)}) == "sk-1"
+    assert read_secret((), {"TOKENSWARM_API_KEY_FILE": str(file)}) == "sk-1"
 
 
 @pytest.mark.parametrize(
@@ -520,7 +574,7 @@ def test_a_bad_key_file_is_one_line(tmp_path: Path, content: bytes | None, probl
         file.write_bytes(content)
     environ = {"TOKENSWARM_API_KEY_FILE": str(file), "OPENAI_API_KEY": "sk-other"}
     with pytest.raises(ConfigError) as caught:
-        read_secret("openai", environ)
+        read_secret(OPENAI_KEYS, environ)
     assert str(caught.value) == f"TOKENSWARM_API_KEY_FILE {str(file)!r} {problem}"
 
 
@@ -529,7 +583,7 @@ def test_a_key_that_no_header_may_carry_is_refused(key: str) -> None:
     """A line break in a key would be a header of its own; the key is not repeated."""
     for name in ("TOKENSWARM_API_KEY", "OPENAI_API_KEY"):
         with pytest.raises(ConfigError) as caught:
-            read_secret("openai", {name: key})
+            read_secret(OPENAI_KEYS, {name: key})
         (line,) = str(caught.value).splitlines()
         assert line.startswith(f"{name} holds more than a key")
         assert "sk-" not in line

@@ -14,6 +14,7 @@ import pytest
 from native import self_signed
 
 from harness import probe as probing
+from harness import questions
 from harness.backends import find
 from harness.control import session
 from harness.errors import ConfigError
@@ -269,8 +270,8 @@ def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "_RETRY_S", 0.01)
     with serving({"/health": Reply(503)}) as site:
         assert line(site.target) == (
-            f"--host {site.target}: {site.target}/health still answers 503 after 0 s: "
-            "wait until the server has loaded its model (--preflight no does not wait)"
+            f"--host {site.target}: {site.target}/health still says that it is loading after 0 s: wait until the "
+            "server has loaded its model, or raise --ready-timeout (--preflight no does not wait)"
         )
 
 
@@ -359,7 +360,7 @@ def test_nobody_is_listening() -> None:
 
 def test_a_host_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts and says nothing."""
-    monkeypatch.setattr(probing, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(questions, "TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         target = Target(False, "127.0.0.1", listener.getsockname()[1])
         assert line(target) == (

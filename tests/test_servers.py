@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.servers import process
+from harness.servers import waiting
 from harness.servers.process import Server, ServerFailed, free_port, running
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +34,6 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 HOLDER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from harness.servers import process
 from harness.servers.process import running
 port, command = sys.argv[1], sys.argv[2:]
 try:
@@ -126,12 +125,12 @@ def test_deadline_names_the_last_answer_and_ends_the_child(tmp_path: Path) -> No
 
 def test_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """A long start prints one line saying what is waited for, and for how long at most."""
-    monkeypatch.setattr(process, "FIRST_NEWS_S", 0.2)
+    monkeypatch.setattr(waiting, "FIRST_NEWS_S", 0.2)
     port = free_port()
     starting = _run(["sleep", "60"], port, deadline_s=1)
     with pytest.raises(ServerFailed, match="nothing listened"), starting:
         pass
-    said = rf"tokenswarm: waiting for stand-in at http://127\.0\.0\.1:{port} \([01] s of at most 1 s\)\n"
+    said = rf"tokenswarm: waiting for stand-in at http://127\.0\.0\.1:{port}: nothing listened \([01] s of at most 1 s\)\n"
     assert re.fullmatch(said, capfd.readouterr().err)
 
 

@@ -4,26 +4,62 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.backends.base import Backend
-from harness.backends.llamacpp import LlamaCppCompletion
+from harness.backends.llamacpp import LlamaCppCompletion, LlamaCppOpenAI
+from harness.backends.maritaca import MaritacaChat, MaritacaLegacy
+from harness.backends.maritalk import MariTalk
 from harness.backends.openai import OpenAI
+from harness.backends.responses import MaritacaResponses
+from harness.backends.sambanova import SambaNova
+from harness.backends.sambastudio import SambaStudio
+from harness.backends.sambastudio_openai import SambaStudioOpenAI
+from harness.backends.servers import LMDeploy, Ollama, SGLang, TabbyAPI, TensorRTLLM, Wrapped
+from harness.backends.tgi import TGINative, TGIOpenAI
+from harness.backends.vllm import VLLM
 from harness.errors import ConfigError
-
-# Prefill is to be measured, not llama.cpp's memory of the slot's last prompt.
-_NO_CACHE = (("cache_prompt", False),)
+from harness.target import Target
 
 # The first mode of a name is its default.
 BACKENDS: Final[Mapping[str, tuple[Backend, ...]]] = {
-    "openai": (OpenAI("chat"), OpenAI("completions")),
+    "openai": (OpenAI(mode="chat"), OpenAI(mode="completions")),
     "llamacpp": (
         LlamaCppCompletion(),
-        OpenAI("chat", "llamacpp", _NO_CACHE),
-        OpenAI("completions", "llamacpp", _NO_CACHE),
+        LlamaCppOpenAI(mode="chat"),
+        LlamaCppOpenAI(mode="completions"),
+    ),
+    "vllm": (VLLM(mode="chat", templates=True), VLLM(mode="completions", takes_ids=True)),
+    "tgi": (
+        TGINative(),
+        TGIOpenAI(mode="chat", templates=True),
+        TGIOpenAI(mode="completions", include_usage=False),  # it comes unasked
+    ),
+    "sambanova": (SambaNova(mode="chat", templates=True), SambaNova(mode="completions")),
+    "maritalk": (MariTalk(mode="native"), MariTalk(mode="chat", templates=True)),
+    "maritaca": (MaritacaChat(), MaritacaLegacy(), MaritacaResponses()),
+    "sambastudio": (SambaStudio(mode="v1"), SambaStudio(mode="v2"), SambaStudioOpenAI()),
+    "tabbyapi": (TabbyAPI(mode="chat", templates=True), TabbyAPI(mode="completions")),
+    "sglang": (SGLang(mode="chat", templates=True), SGLang(mode="completions", takes_ids=True)),
+    "ollama": (Ollama(mode="chat", templates=True), Ollama(mode="completions", templates=True)),
+    "lmdeploy": (
+        LMDeploy(mode="chat", templates=True, length_fields="ignore_eos+min_new_tokens"),
+        LMDeploy(mode="completions"),
+    ),
+    "tensorrt-llm": (
+        TensorRTLLM(mode="chat", templates=True, takes_salt=True),
+        TensorRTLLM(mode="completions", takes_ids=True),
+    ),
+    "ctranslate2": (
+        Wrapped(name="ctranslate2", mode="chat", templates=True),
+        Wrapped(name="ctranslate2", mode="completions"),
+    ),
+    "onnx": (
+        Wrapped(name="onnx", mode="chat", templates=True),
+        Wrapped(name="onnx", mode="completions"),
     ),
 }
 
 
-def find(name: str, mode: str | None) -> Backend:
-    """The backend of that name and `--api-mode`; its default mode for None.
+def find(name: str, mode: str | None, target: Target | None = None) -> Backend:
+    """The backend of that name and `--api-mode`; for None its default mode, or the one the address shows.
 
     Raises:
         ConfigError: no such name or mode; the text lists what there is.
@@ -31,8 +67,18 @@ def find(name: str, mode: str | None) -> Backend:
     if name not in BACKENDS:
         raise ConfigError(f"backend {name!r} is unknown: use one of {', '.join(BACKENDS)}")
     modes = BACKENDS[name]
+    if mode is None:
+        return next((backend for backend in modes if target is None or _fits(backend, target)), modes[0])
     for backend in modes:
-        if mode is None or backend.mode == mode:
+        if backend.mode == mode:
             return backend
     known = ", ".join(backend.mode for backend in modes)
     raise ConfigError(f"--api-mode: {mode!r} is not a mode of backend {name!r}: use one of {known}")
+
+
+def _fits(backend: Backend, target: Target) -> bool:
+    try:
+        backend.at(target)
+    except ConfigError:
+        return False
+    return True

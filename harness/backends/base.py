@@ -1,35 +1,43 @@
 """What a backend is: how to ask, and what one event of the answer says.
 
-A backend is a frozen value with no socket, no clock, no retry and no metric in it. It turns a spec into
+A backend is a frozen value with no socket, no clock, no retry and no metric in it. It turns an `Ask` into
 bytes to send, and the data of one event into a `Delta`. The rest of the program never sees a vendor's
 field name. A response that was not streamed is one event: its whole body.
+
+What systems differ in beyond their words are the fields of `Backend`; to be one, a dialect sets them and
+has `path`, `request` and `read`. docs/adding-a-backend.md shows one from beginning to end.
 """
 
-import json
+import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from enum import StrEnum
+from typing import Any, ClassVar, NamedTuple, Self
 
-import orjson
-
-from harness.errors import MalformedChunk
-
-Json = dict[str, Any]
-
-_MOST = 1e300  # JSON's integers may be greater than any float
-_MAX_SAID = 65_536  # bytes of an error body that are looked at
+from harness.backends.fields import Json, count, mapping, text
+from harness.errors import ConfigError, ErrorClass, class_of_status
+from harness.target import Target
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request in the terms all backends share."""
 
-    prompt: str
+    prompt: str | tuple[int, ...]  # text, or token ids where the backend `takes_ids`
     max_tokens: int
     model: str | None = None
     exact_length: bool = False  # make the server go on to `max_tokens` where it can
     seed: int | None = None
+    cache_salt: str | None = None  # keeps a prefix cache from being shared with requests of another salt
     extra: Mapping[str, Any] = field(default_factory=dict)  # the user's own fields, laid over ours
+
+    @property
+    def words(self) -> str:
+        """The prompt's text, for routes that take nothing else."""
+        if isinstance(self.prompt, str):
+            return self.prompt
+        raise TypeError("this route takes text, not token ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +54,11 @@ class Delta(NamedTuple):
 
     answer: str = ""
     reasoning: str = ""
+    full_text: str = ""  # the whole answer once more: it counts only if no piece of it came before
     done: bool = False  # the dialect's end mark
     finish_reason: str | None = None
     error: str | None = None  # the server's words: an error inside a 200 stream
+    error_class: ErrorClass = ErrorClass.STREAM_ERROR  # of that error, where its words tell
     response_id: str | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None  # final count
@@ -57,139 +67,140 @@ class Delta(NamedTuple):
     queue_ms: float | None = None
     prefill_ms: float | None = None
     decode_ms: float | None = None
+    server_ttft_ms: float | None = None
+    server_e2e_ms: float | None = None
+    server_tokens_per_s: float | None = None  # output tokens of this request, as the server reckons them
+    acceptance_rate: float | None = None  # speculative decoding: share of draft tokens kept
+    batch_size: int | None = None
 
 
-class Backend(Protocol):
-    """One dialect of one API."""
+class Framing(StrEnum):
+    """How a response that was asked for as a stream is cut into events."""
+
+    SSE = "sse"
+    LINES = "lines"  # one JSON object a line
+
+
+class Learnt(NamedTuple):
+    """What one of a server's routes says of it; None where it does not."""
+
+    model: str | None = None
+    version: str | None = None
+    slots: int | None = None  # requests it works on at once
+    context: int | None = None  # tokens a request may hold, prompt and answer
+    limits: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend(ABC):
+    """One dialect of one API, with what its system can do."""
+
+    name: str  # in the table of backends, e.g. `openai`
+    mode: str  # the `--api-mode`, e.g. `chat`
+    stream: bool = True  # whether answers are asked for as streams
+    can_stream: bool = True
+    can_answer_whole: bool = True
+    framing: Framing = Framing.SSE
+    ends_on_close: bool = False  # its streams have no end mark but the close of the connection
+    auth_header: str = "Authorization"  # the API key travels as `header: scheme key` ...
+    auth_scheme: str = "Bearer"  # ... or alone, where this is empty
+    forces_length: bool | None = False  # can it be made to answer at full length? None: some servers can
+    templates: bool = False  # the server puts the prompt into a chat template
+    takes_ids: bool = False  # a prompt may be token ids
+    takes_salt: bool = False  # knows `cache_salt`
+    health: str | None = "/health"  # a route that says whether the model is loaded
+    models: str | None = "/v1/models"  # a route that lists models as OpenAI does
+    facts: tuple[str, ...] = ()  # further routes that say what the server is, for `learn`
+    any_model: bool = False  # serves one model under whatever name
+    needs_model: bool = False  # cannot be asked without one
+    trial: bool = True  # nothing but a request of the load can tell whether the key, the model and the route are right
+
+    # Fields a user may set with --backend-option, each with the words it may have (none: any).
+    settable: ClassVar[Mapping[str, tuple[str, ...]]] = {"auth_header": (), "auth_scheme": ()}
+    # Where keys for it are kept, beside TOKENSWARM_API_KEY.
+    key_variables: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def name(self) -> str:
-        """Name in the table of backends, e.g. `openai`."""
-
-    @property
-    def mode(self) -> str:
-        """The `--api-mode`, e.g. `chat`."""
-
-    @property
+    @abstractmethod
     def path(self) -> str:
-        """Path below the host that requests go to."""
+        """Path below the host that requests go to; also their name in Locust's statistics."""
 
+    @abstractmethod
     def request(self, ask: Ask) -> HttpRequest:
         """The bytes to send for `ask`."""
 
+    @abstractmethod
     def read(self, data: bytes) -> Delta:
-        """What one event says.
+        """What one event says, or a whole body that was not streamed.
 
         Raises:
             MalformedChunk: the event is not of this dialect.
         """
 
-    def plain(self, event: Json) -> str | None:
+    def credentials(self, secret: str) -> tuple[str, str]:
+        """The header that carries the API key: name and value."""
+        return self.auth_header, f"{self.auth_scheme} {secret}" if self.auth_scheme else secret
+
+    def plain(self, event: Json) -> str | None:  # noqa: ARG002  for dialects that have a short way
         """The piece of the answer, where an event in mid-stream says nothing else; None: `read` it.
 
         This is what nearly all events are, and all that is read of them, so it is quick. An id or a running
         count is taken to be on all events of a stream or on none.
         """
-
-
-def parse_object(data: bytes) -> Json:
-    """One JSON object.
-
-    Raises:
-        MalformedChunk: not JSON, or JSON of another shape.
-    """
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        value = _forgiving(data)
-        if value is None:
-            raise MalformedChunk(f"not JSON ({error}): {_head(data)}") from None
-    if not isinstance(value, dict):
-        raise MalformedChunk(f"not a JSON object: {_head(data)}")
-    return value
-
-
-def _forgiving(data: bytes) -> object:
-    """JSON whose text a server cut inside a character: a byte-level model's tokens need not be whole characters.
-
-    orjson refuses broken UTF-8 and lone surrogates. Timing and counts of such an event are as good as any.
-    """
-    try:
-        return json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
         return None
 
+    def read_headers(self, headers: Mapping[str, str]) -> Delta:  # noqa: ARG002  most say nothing there
+        """What the headers (names in lower case) of a 200 say."""
+        return Delta()
 
-def laid_over(body: Json, extra: Mapping[str, Any]) -> bytes:
-    """The body with the user's own fields over ours; a field they set to null is left out.
+    def class_of_status(self, status: int) -> ErrorClass:
+        """The error class of an HTTP status other than 200."""
+        return class_of_status(status)
 
-    What we put in only to go with a field that they replaced goes with it.
-    """
-    laid = {key: value for key, value in {**body, **extra}.items() if not (key in extra and value is None)}
-    if not laid.get("stream") and "stream_options" not in extra:
-        laid.pop("stream_options", None)
-    if "max_tokens" in extra and "min_tokens" not in extra:
-        laid.pop("min_tokens", None)
-    return orjson.dumps(laid)
+    def at(self, target: Target) -> tuple["Backend", Target]:
+        """This backend at that address: what of the address is a route of the dialect moves into the backend.
 
+        Raises:
+            ConfigError: the address belongs to another flavour.
+        """
+        return self, target
 
-def error_text(value: object) -> str:
-    """The message in an error body of any shape: a string, an object with `message`, or one around it."""
-    for _ in range(16):  # deeper than that nobody nests a message
-        if isinstance(value, list) and value:
-            value = value[0]
-            continue
-        said = mapping(value)
-        inner = next((said[key] for key in ("error", "message", "detail", "msg") if said.get(key)), None)
-        if inner is None:
-            break
-        value = inner
-    return printable(_dumps(value) if isinstance(value, (dict, list)) else str(value))
+    def is_loading(self, status: int, body: Json) -> bool:  # noqa: ARG002  some say it in the body
+        """Whether the health route's answer means that the model is not loaded yet."""
+        return status == 503
 
+    def learn(self, route: str, said: Json) -> Learnt:  # noqa: ARG002  without facts there is nothing to learn
+        """What one of the routes in `facts` says."""
+        return Learnt()
 
-def body_error(data: bytes) -> str:
-    """What an error body says, JSON or not, in one line."""
-    try:
-        text = error_text(orjson.loads(data[:_MAX_SAID]))
-    except orjson.JSONDecodeError:
-        text = data[:300].decode("utf-8", "replace")
-    return printable(text)
+    def listed(self, said: Json) -> list[Json]:
+        """The models of the list at `models`, each with its `id`."""
+        data = said.get("data")
+        found = map(mapping, data) if isinstance(data, list) else ()
+        return [entry for entry in found if text(entry.get("id"))]
 
+    def configured(self, options: Mapping[str, str]) -> Self:
+        """This backend with some of its `settable` fields set.
 
-def printable(said: str) -> str:
-    """A server's words in one line of up to 300 characters, with nothing in them that steers a terminal."""
-    line = " ".join(said[:2000].split())[:300]
-    return "".join(character if character.isprintable() else "?" for character in line)
+        Raises:
+            ConfigError: no such field here, or no such value.
+        """
+        changes: dict[str, Any] = {name: self._setting(name, said) for name, said in options.items()}
+        return dataclasses.replace(self, **changes)
 
-
-def count(value: object) -> int | None:
-    """A token count, or None where a server sent anything but a whole number that could be one."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**48 else None
-
-
-def number(value: object) -> float | None:
-    """A finite number that is not negative, or None."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MOST:
-        return float(value)
-    return None
-
-
-def text(value: object) -> str:
-    """A string, or "" for the null and the missing."""
-    return value if isinstance(value, str) else ""
-
-
-def mapping(value: object) -> Json:
-    """An object, or {} for anything else."""
-    return value if isinstance(value, dict) else {}
-
-
-def _dumps(value: object) -> str:
-    try:
-        return orjson.dumps(value, default=str).decode()
-    except TypeError:  # nested too deep, or a lone surrogate
-        return "an error object that cannot be shown"
-
-
-def _head(data: bytes) -> str:
-    return repr(data[:80].decode("utf-8", "replace"))
+    def _setting(self, name: str, said: str) -> object:
+        if name not in self.settable:
+            known = f"it has {', '.join(self.settable)}" if self.settable else "it has none"
+            raise ConfigError(f"--backend-option {name}={said}: backend {self.name!r} has no {name!r}; {known}")
+        now, choices = getattr(self, name), self.settable[name]
+        if isinstance(now, bool):
+            choices = ("yes", "no")
+        if choices and said not in choices:
+            raise ConfigError(f"--backend-option {name}={said}: use {', '.join(choices)}")
+        if isinstance(now, bool):
+            return said == "yes"
+        if isinstance(now, int):
+            if count(int(said) if said.isascii() and said.isdigit() and len(said) < 10 else None) is None:
+                raise ConfigError(f"--backend-option {name}={said}: give a whole number")
+            return int(said)
+        return said

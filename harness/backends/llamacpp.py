@@ -7,41 +7,44 @@ counts only. `cache_prompt` is switched off: prefill is measured, not the slot's
 
 from dataclasses import dataclass
 
-from harness.backends.base import (
-    Ask,
-    Delta,
-    HttpRequest,
-    Json,
-    count,
-    error_text,
-    laid_over,
-    mapping,
-    number,
-    parse_object,
-    text,
-)
+from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt
+from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object, text
+from harness.backends.llama_timings import llama_timings
+from harness.backends.openai import OpenAI
+
+# Prefill is to be measured, not llama.cpp's memory of the slot's last prompt.
+_NO_CACHE = (("cache_prompt", False),)
 
 
-@dataclass(frozen=True, slots=True)
-class LlamaCppCompletion:
-    """`POST /completion`, streamed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaCppCompletion(Backend):
+    """`POST /completion`."""
 
     name: str = "llamacpp"
     mode: str = "native"
-    path: str = "/completion"
+    forces_length: bool | None = True
+    takes_ids: bool = True
+    facts: tuple[str, ...] = ("/props",)
+    any_model: bool = True
+    trial: bool = False  # every route but /health is guarded by the key
+
+    @property
+    def path(self) -> str:
+        """`/completion`."""
+        return "/completion"
 
     def request(self, ask: Ask) -> HttpRequest:
         """The body: `n_predict` output tokens, exactly as many where asked (`ignore_eos`)."""
         body: Json = {
             "prompt": ask.prompt,
             "n_predict": ask.max_tokens,
-            "stream": True,
+            "stream": self.stream,
             "cache_prompt": False,
             "ignore_eos": ask.exact_length,
         }
         if ask.seed is not None:
             body["seed"] = ask.seed
-        return HttpRequest("POST", self.path, laid_over(body, ask.extra))
+        return HttpRequest("POST", self.path, dumped(laid_over(body, ask.extra)))
 
     def read(self, data: bytes) -> Delta:
         """One event; see the module's text for what ends a stream."""
@@ -73,21 +76,35 @@ class LlamaCppCompletion:
             return None
         return said
 
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """llama.cpp's `timings`, in ms; queueing is in neither number."""
-
-    prefill_ms: float | None
-    decode_ms: float | None
-    cached_tokens: int | None
+    def learn(self, route: str, said: Json) -> Learnt:  # noqa: ARG002  there is one
+        """`/props`."""
+        return learn_props(said)
 
 
-def llama_timings(event: Json) -> Timings:
-    """The `timings` object of a native or an OpenAI-style event; all None where there is none."""
-    timings = mapping(event.get("timings"))
-    return Timings(
-        number(timings.get("prompt_ms")), number(timings.get("predicted_ms")), count(timings.get("cache_n"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaCppOpenAI(OpenAI):
+    """Its OpenAI-style routes."""
+
+    name: str = "llamacpp"
+    forces_length: bool | None = True
+    fields: tuple[tuple[str, object], ...] = _NO_CACHE
+    facts: tuple[str, ...] = ("/props",)
+    any_model: bool = True
+    needs_model: bool = False
+    trial: bool = False
+
+    def learn(self, route: str, said: Json) -> Learnt:  # noqa: ARG002  there is one
+        """`/props`."""
+        return learn_props(said)
+
+
+def learn_props(said: Json) -> Learnt:
+    """llama.cpp's `/props`: slots, context of one slot, build."""
+    settings = mapping(said.get("default_generation_settings"))
+    return Learnt(
+        version=text(said.get("build_info")) or None,
+        slots=count(said.get("total_slots")),
+        context=count(settings.get("n_ctx")),
     )
 
 

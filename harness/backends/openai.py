@@ -1,4 +1,4 @@
-"""OpenAI-compatible `/v1/chat/completions` and `/v1/completions`, streamed, with usage.
+"""OpenAI-compatible `/v1/chat/completions` and `/v1/completions`, with a map of what a server can do.
 
 What the systems that speak it do differently, and this file allows:
 
@@ -9,17 +9,20 @@ What the systems that speak it do differently, and this file allows:
     - `[DONE]` may follow an error and does not clear it
     - llama.cpp adds its `timings`; vLLM, if told to, a `metrics` object (both in ms)
     - a server that ignores `stream` answers with one JSON object: `message` or `text` hold the answer
+
+How they differ in what they take are fields, which `--backend-option` can set: the auth header, the name of
+the limit, whether usage may be asked for, and what holds off the end of an answer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar
 
-from harness.backends.base import (
-    Ask,
-    Delta,
-    HttpRequest,
+from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt
+from harness.backends.fields import (
     Json,
     count,
+    dumped,
     error_text,
     laid_over,
     mapping,
@@ -27,40 +30,78 @@ from harness.backends.base import (
     parse_object,
     text,
 )
-from harness.backends.llamacpp import llama_timings
+from harness.backends.llama_timings import llama_timings
+from harness.errors import ErrorClass
+
+_OVERLOAD = (429, 503, "429", "503")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAI:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAI(Backend):
     """Chat (the prompt is one user message) or completions (the prompt as it is)."""
 
-    mode: Literal["chat", "completions"]
     name: str = "openai"
-    fields: tuple[tuple[str, bool], ...] = ()  # what one server wants in every body
+    root: str = "/v1"
+    forces_length: bool | None = None
+    needs_model: bool = True
+    max_tokens_field: str = "max_tokens"
+    include_usage: bool = True  # ask for counts at the end of a stream
+    # What makes an answer go on to its limit: min_tokens is vLLM's and TabbyAPI's, ignore_eos also llama.cpp's
+    # and SGLang's. Joined by +; a name that holds "min" takes the number, any other `true`.
+    length_fields: str = "ignore_eos+min_tokens"
+    fields: tuple[tuple[str, object], ...] = ()  # what one server wants in every body
+
+    settable: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "auth_header": (),
+        "auth_scheme": (),
+        "max_tokens_field": (),
+        "include_usage": (),
+        "length_fields": (),
+    }
+    key_variables: ClassVar[tuple[str, ...]] = ("OPENAI_API_KEY",)
 
     @property
     def path(self) -> str:
         """`/v1/chat/completions` or `/v1/completions`."""
-        return "/v1/chat/completions" if self.mode == "chat" else "/v1/completions"
+        return self.root + ("/chat/completions" if self.mode != "completions" else "/completions")
 
     def request(self, ask: Ask) -> HttpRequest:
-        """The body, asking for a stream with usage."""
-        message = {"role": "user", "content": ask.prompt}
-        body: Json = {"messages": [message]} if self.mode == "chat" else {"prompt": ask.prompt}
-        body |= {"max_tokens": ask.max_tokens, "stream": True, "stream_options": {"include_usage": True}}
+        """The body, asking for a stream with usage where answers are streamed."""
+        body: Json = {"prompt": ask.prompt}
+        if self.mode != "completions":
+            body = {"messages": [{"role": "user", "content": ask.words}]}
+        body |= {self.max_tokens_field: ask.max_tokens, "stream": self.stream}
+        if self.include_usage:
+            body["stream_options"] = {"include_usage": True}
         body |= dict(self.fields)
         if ask.model is not None:
             body["model"] = ask.model
         if ask.seed is not None:
             body["seed"] = ask.seed
+        if ask.cache_salt is not None:
+            body["cache_salt"] = ask.cache_salt
         if ask.exact_length:
-            # min_tokens is vLLM's and TabbyAPI's, ignore_eos also llama.cpp's and SGLang's.
-            body |= {"ignore_eos": True, "min_tokens": ask.max_tokens}
-        return HttpRequest("POST", self.path, laid_over(body, ask.extra))
+            body |= self._length(ask.max_tokens)
+        return HttpRequest("POST", self.path, dumped(self._laid(body, ask.extra)))
+
+    def _length(self, tokens: int) -> Json:
+        names = filter(None, self.length_fields.replace("none", "").split("+"))
+        return {name: tokens if "min" in name else True for name in names}
+
+    def _laid(self, body: Json, extra: Mapping[str, Any]) -> Json:
+        """What we put in only to go with a field that the user replaced goes with it."""
+        laid = laid_over(body, extra)
+        if not laid.get("stream") and "stream_options" not in extra:
+            laid.pop("stream_options", None)
+        if self.max_tokens_field in extra:
+            for name in self._length(0):
+                if "min" in name and name not in extra:
+                    laid.pop(name, None)
+        return laid
 
     def read(self, data: bytes) -> Delta:
         """One chunk, `[DONE]`, or a whole answer."""
-        return _read(data)
+        return read(data)
 
     def plain(self, event: Json) -> str | None:
         """The text of a chunk without finish reason, usage, timings or reasoning."""
@@ -70,7 +111,7 @@ class OpenAI:
                 return None
             if event.get("error") or event.get("metrics"):
                 return None
-            if self.mode == "chat":
+            if self.mode != "completions":
                 delta = choice["delta"]
                 said = None if delta.get("reasoning_content") or delta.get("reasoning") else delta["content"]
             else:
@@ -79,13 +120,18 @@ class OpenAI:
             return None
         return said if said and isinstance(said, str) else None
 
+    def learn(self, route: str, said: Json) -> Learnt:  # noqa: ARG002  one meaning wherever it stands
+        """A `version`, which is what such routes say."""
+        return Learnt(version=text(said.get("version")) or None)
 
-def _read(data: bytes) -> Delta:
+
+def read(data: bytes) -> Delta:
+    """One chunk of an OpenAI-style stream, `[DONE]`, or a whole answer."""
     if data.strip() == b"[DONE]":
         return Delta(done=True)
     event = parse_object(data)
     if event.get("error"):
-        return Delta(error=error_text(event["error"]))
+        return Delta(error=error_text(event["error"]), error_class=_error_class(event["error"]))
     choices = event.get("choices")
     choice = mapping(choices[0]) if isinstance(choices, list) and choices else {}
     delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
@@ -108,7 +154,18 @@ def _read(data: bytes) -> Delta:
         decode_ms=timings.decode_ms
         if timings.decode_ms is not None
         else number(metrics.get("generation_time_ms")),
+        server_ttft_ms=number(metrics.get("time_to_first_token_ms")),
+        server_tokens_per_s=number(metrics.get("tokens_per_second")),
     )
+
+
+def _error_class(error: object) -> ErrorClass:
+    """Overload is told by its code; TGI gives it the code of bad input, so there it is told by its words."""
+    said = mapping(error)
+    codes = [said.get(name) for name in ("code", "http_status_code", "status")]
+    if any(code in _OVERLOAD for code in codes if isinstance(code, int | str)):
+        return ErrorClass.OVERLOAD
+    return ErrorClass.OVERLOAD if "overloaded" in error_text(error).lower() else ErrorClass.STREAM_ERROR
 
 
 def _tool_text(delta: Json) -> str:

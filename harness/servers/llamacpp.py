@@ -30,9 +30,11 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import ConfigError
-from harness.servers.process import Server, free_port, running
+from harness.servers.process import Server, free_port, serving
+from harness.servers.ready import CHECKS
+from harness.servers.recipe import Recipe, base_url
 
-__all__ = ["gemma_model", "main", "running_llamacpp", "tiny_model"]
+__all__ = ["gemma_model", "main", "recipe", "running_llamacpp", "tiny_model"]
 
 START_S = 120.0  # Gemma on a slow, busy machine
 HTTP_THREADS = 64
@@ -104,17 +106,24 @@ def running_llamacpp(
     """The server with `model` as a child; `context` tokens for each of `slots`; a free port unless given.
 
     Raises:
-        ServerFailed: it did not start; see `running`.
+        ServerFailed: it did not start; see `serving`.
     """
     port = port or free_port()
-    program = [sys.executable, "-m", "harness.servers.llamacpp", str(model), "--port", str(port)]
-    return running(
-        [*program, "--slots", str(slots), "--context", str(context), "--threads", str(threads)],
-        url=f"http://127.0.0.1:{port}",
-        health="/health",
-        name="llama.cpp",
-        deadline_s=START_S,
-        log=log,
+    return serving(recipe(model, slots, context, threads=threads, port=port), deadline_s=START_S, log=log)
+
+
+def recipe(
+    model: Path, slots: int, context: int, *, threads: int = 1, host: str = "127.0.0.1", port: int
+) -> Recipe:
+    """The server with `model`, at an address of this machine; `context` tokens for each of `slots`."""
+    sizes = {"--port": port, "--slots": slots, "--context": context, "--threads": threads}
+    options = [text for option, value in sizes.items() for text in (option, str(value))]
+    return Recipe(
+        "llama.cpp",
+        [sys.executable, "-m", "harness.servers.llamacpp", str(model), "--host", host, *options],
+        base_url(host, port),
+        CHECKS["llamacpp"],
+        locustfile="llamacpp.py",
     )
 
 

@@ -2,50 +2,49 @@
 
     with running(command, url=url, health="/health", name="llama.cpp", deadline_s=60) as server:
         ...
+    with serving(recipe, deadline_s=600) as server:
+        ...
 
 Rules of this file
 1. Leaving the context, by whatever way, ends the child and all it started: SIGTERM to its process group,
-   SIGKILL after a grace time or at once on a second Ctrl-C. SIGTERM of our own process leaves it like
-   Ctrl-C does. On Linux the child dies even if we are killed outright (`harness.servers.leash`).
+   SIGKILL after a grace time or at once on a second Ctrl-C; then the recipe's own clean-up. SIGTERM and
+   SIGHUP of our own process leave it like Ctrl-C does. If we are killed outright, the child dies at once on
+   Linux (`harness.servers.leash`), and the rest of its group and its container a moment later, anywhere
+   (`harness.servers.guard`).
 2. The child has a session of its own, so that Ctrl-C at the terminal reaches us and not it: the server
    must outlive the drain of the load.
 3. Every failure to start is one `ServerFailed` that says what happened and shows the end of the log.
 
 It works in a plain process and in one that gevent has patched, and knows neither gevent nor Locust. It
-does not restart a server, and reads nothing from it but the status of its health route.
+does not restart a server, and reads nothing from it but its health route.
 """
 
-import http.client
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
-from urllib.parse import urlsplit
 
-from harness.errors import ConfigError
+from harness.say import say
+from harness.servers.guard import Guard
 from harness.servers.leash import leashed
+from harness.servers.output import ServerFailed, opened
+from harness.servers.ready import ReadyCheck
+from harness.servers.recipe import GRACE_S, Recipe
+from harness.servers.waiting import address, wait_until_ready
 
-__all__ = ["Server", "ServerFailed", "free_port", "running"]
+__all__ = ["Server", "ServerFailed", "free_port", "running", "serving"]
 
-POLL_S = 0.05
-FIRST_NEWS_S, NEWS_EVERY_S = 2.0, 10.0
-GRACE_S = 5.0
-LOG_LINES, LOG_BYTES = 12, 8192
-
-
-class ServerFailed(ConfigError):
-    """A server could not be started. First line: which, why, the fix; then the end of its log."""
+AFTERWARDS_S = 30.0
+ALREADY_GONE = re.compile("no such|already in progress", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,18 @@ class Server:
     name: str
     url: str
     pid: int  # also the id of its process group and session
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
+
+    def ending(self) -> str | None:
+        """How it ended, in words; None while it runs."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        return _ending(self.process.returncode)
+
+    def wait(self) -> None:
+        """Wait until it ends by itself, or a signal ends the waiting."""
+        if self.process is not None:
+            self.process.wait()
 
 
 def free_port() -> int:
@@ -77,100 +88,105 @@ def running(
     log: Path | None = None,
     grace_s: float = GRACE_S,
 ) -> Iterator[Server]:
-    """Run `command` until the context is left; entered once `url` + `health` answers 200.
+    """`serving` of a recipe that has nothing special: ready when `url` + `health` answers 200.
 
-    Output goes to `log`, emptied first, or to a nameless temporary file. `env` replaces the whole
-    environment. A server that died on its own while in use is reported on stderr, not raised: what the
+    `env` replaces the whole environment.
+
+    Raises:
+        ServerFailed: see `serving`.
+    """
+    recipe = Recipe(name, command, url, ReadyCheck(health), env=env, grace_s=grace_s)
+    with serving(recipe, deadline_s=deadline_s, log=log) as server:
+        yield server
+
+
+@contextmanager
+def serving(
+    recipe: Recipe, *, deadline_s: float, log: Path | None = None, signals: bool = True
+) -> Iterator[Server]:
+    """Run the recipe's command until the context is left; entered once it is ready.
+
+    Output goes to `log`, emptied first, or to a nameless temporary file. `signals` off leaves the process's
+    signals alone. A server that died on its own while in use is reported on stderr, not raised: what the
     load saw of it is in the records.
 
     Raises:
-        ServerFailed: no such program, the port is taken, it exited before it was healthy, or it was not
-            healthy within `deadline_s`.
+        ServerFailed: no such program, the port is taken, it exited before it was ready, or it was not
+            ready within `deadline_s`.
     """
-    _check_startable(command, env, url, name)
-    with _open_log(log) as output, _sigterm_as_interrupt():
-        process = _start(command, env, output)
+    _check_startable(recipe)
+    with (
+        _signals_as_interrupt() if signals else nullcontext(),
+        opened(log, recipe.secret_names) as output,
+        _guarded(recipe) as guard,
+    ):
+        process = _start(recipe, output.sink)
         try:
-            _wait_healthy(process, output, url=url, health=health, name=name, deadline_s=deadline_s)
-            yield Server(name=name, url=url, pid=process.pid)
-            if process.poll() is not None:
-                _say(f"{name} died during the run ({_ending(process)}){_tail(output)}")
+            guard.watch(process.pid)
+            output.given()
+            server = Server(recipe.name, recipe.url, process.pid, process)
+            wait_until_ready(recipe, output, server.ending, deadline_s)
+            yield server
+            if how := server.ending():
+                output.finish()
+                say(f"{recipe.name} died during the run ({how}){output.tail()}")
         finally:
-            _stop(process, grace_s)
+            _stop(process, recipe.grace_s)
 
 
-def _check_startable(command: Sequence[str], env: Mapping[str, str] | None, url: str, name: str) -> None:
+def _check_startable(recipe: Recipe) -> None:
     """What the launcher could only tell badly, and what a health check would mistake for success."""
-    path = None if env is None else env.get("PATH")
-    if shutil.which(command[0], path=path) is None:
+    program = recipe.command[0]
+    path = None if recipe.env is None else recipe.env.get("PATH")
+    if shutil.which(program, path=path) is None:
+        raise ServerFailed(f"{recipe.name} cannot be started: no program {program!r}; {recipe.missing}")
+    with suppress(OSError), socket.create_connection(address(recipe.url), timeout=1):
         raise ServerFailed(
-            f"{name} cannot be started: no program {command[0]!r}; install it or give its path"
-        )
-    with suppress(OSError), socket.create_connection(_address(url), timeout=1):
-        raise ServerFailed(
-            f"{name} cannot be started: something already listens at {url}; stop it or choose another port"
+            f"{recipe.name} cannot be started: something already listens at {recipe.url}; "
+            "stop it or choose another port"
         )
 
 
-def _start(
-    command: Sequence[str], env: Mapping[str, str] | None, output: IO[bytes]
-) -> subprocess.Popen[bytes]:
+def _start(recipe: Recipe, output: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        leashed(command),
+        leashed(recipe.command, recipe.secret_names),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        env=env,
+        env=recipe.env,
         start_new_session=True,
     )
 
 
-def _wait_healthy(
-    process: subprocess.Popen[bytes],
-    output: IO[bytes],
-    *,
-    url: str,
-    health: str,
-    name: str,
-    deadline_s: float,
-) -> None:
-    start = time.monotonic()
-    news_s, answer = FIRST_NEWS_S, "nothing listened"
-    while True:
-        status = _status(url, health)
-        if process.poll() is not None:
-            raise ServerFailed(f"{name} exited before it was ready ({_ending(process)}){_tail(output)}")
-        if status == 200:
-            return
-        if status is not None:
-            answer = f"it answered {status}"
-        waited_s = time.monotonic() - start
-        if waited_s >= deadline_s:
-            raise ServerFailed(
-                f"{name} was not ready within {deadline_s:g} s: {answer} at {url}{health}{_tail(output)}"
-            )
-        if waited_s >= news_s:
-            _say(f"waiting for {name} at {url} ({waited_s:.0f} s of at most {deadline_s:g} s)")
-            news_s += NEWS_EVERY_S
-        time.sleep(POLL_S)
-
-
-def _status(url: str, health: str) -> int | None:
-    """Status of the health route; None while nothing speaks HTTP there. No proxy is ever asked."""
-    host, port = _address(url)
-    connection = http.client.HTTPConnection(host, port, timeout=1)
+@contextmanager
+def _guarded(recipe: Recipe) -> Iterator[Guard]:
+    """A guard, released when all that it would do has been done; an interrupted clean-up is left to it."""
+    guard = Guard(recipe.afterwards)
     try:
-        connection.request("GET", urlsplit(url).path.rstrip("/") + health, headers={"Connection": "close"})
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return None
+        yield guard
     finally:
-        connection.close()
+        if recipe.afterwards:
+            _clean_up(recipe)
+        guard.release()
 
 
-def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "127.0.0.1", parts.port or 80
+def _clean_up(recipe: Recipe) -> None:
+    command = list(recipe.afterwards)
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=AFTERWARDS_S,
+            check=False,
+        )
+        said = done.stderr.strip()
+        failed = done.returncode != 0 and not ALREADY_GONE.search(said)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        failed, said = True, str(error)
+    if failed:
+        say(f"{recipe.name} may be left running ({' '.join(said.split())}): run `{' '.join(command)}`")
 
 
 def _stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
@@ -191,48 +207,24 @@ def _signal_group(process: subprocess.Popen[bytes], signum: int) -> None:
         os.killpg(process.pid, signum)
 
 
-def _open_log(log: Path | None) -> IO[bytes]:
-    """`log`, emptied, or a file without a name, which even SIGKILL leaves no trace of."""
-    try:
-        if log is None:
-            return tempfile.TemporaryFile()
-        log.parent.mkdir(parents=True, exist_ok=True)
-        return log.open("w+b")
-    except OSError as error:
-        raise ServerFailed(f"cannot write the server's log {log or ''}: {error.strerror}") from error
-
-
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM unwinds the stack like Ctrl-C, where nobody else has claimed it."""
-    on_main = threading.current_thread() is threading.main_thread()
-    if not on_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _interrupt)
+def _signals_as_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind the stack like Ctrl-C, where nobody else has claimed them."""
+    ours = []
+    if threading.current_thread() is threading.main_thread():
+        ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for signum in ours:
+        signal.signal(signum, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for signum in ours:
+            signal.signal(signum, signal.SIG_DFL)
 
 
 def _interrupt(signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(signum).name)
 
 
-def _ending(process: subprocess.Popen[bytes]) -> str:
-    code = process.returncode
+def _ending(code: int) -> str:
     return f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
-
-
-def _tail(output: IO[bytes]) -> str:
-    """The end of the log as indented lines, ready to follow a sentence."""
-    # `pread`, because the child writes at the very offset that a seek of ours would move.
-    size = os.fstat(output.fileno()).st_size
-    text = os.pread(output.fileno(), LOG_BYTES, max(0, size - LOG_BYTES)).decode(errors="replace")
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()][-LOG_LINES:]
-    return "; the end of its output:" + "".join(f"\n    {line}" for line in lines) if lines else ", no output"
-
-
-def _say(text: str) -> None:
-    print(f"tokenswarm: {text}", file=sys.stderr, flush=True)

@@ -6,10 +6,12 @@ first come first served:
 
     step = prefill tokens / prefill_tokens_per_s  +  (step_base_ms + step_per_seq_ms * n, if n > 0 decode)
 
-The step that reads a prompt's last token also yields that sequence's first output token, as real engines
-do. Waiting requests are admitted, oldest first, when a step starts; the queue has no limit. So the system's
-token rate rises with the number of sequences (they share `step_base_ms`) while each one's falls, up to
-`slots`; beyond that the time to the first token grows instead.
+or what a table says instead (`costs`). The step that reads a prompt's last token also yields that sequence's
+first output token, as real engines do. Waiting requests are admitted, oldest first, when a step starts; the
+queue has no limit here. So the system's token rate rises with the number of sequences (they share
+`step_base_ms`) while each one's falls, up to `slots`; beyond that the time to the first token grows instead.
+
+A sequence can be held: it keeps its slot and gets nothing until its time has come, while others go on.
 
 All times are integers in ns that the caller hands in: no clock, no socket, no sleep here.
 """
@@ -17,22 +19,11 @@ All times are integers in ns that the caller hands in: no clock, no socket, no s
 from collections import deque
 from dataclasses import dataclass, field
 
+from harness.simulator.costs import CostModel
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostModel:
-    """What a step costs. The defaults resemble a small model on one modest accelerator."""
+__all__ = ["Batch", "CostModel", "Sequence", "Step", "Totals"]
 
-    slots: int = 4
-    prefill_tokens_per_s: float = 4000.0
-    prefill_chunk: int = 512
-    step_base_ms: float = 10.0
-    step_per_seq_ms: float = 1.5
-
-    def step_ns(self, *, prefill_tokens: int, decoding: int) -> int:
-        """Duration of one step in ns."""
-        prefill_ns = prefill_tokens * 1e9 / self.prefill_tokens_per_s
-        decode_ns = (self.step_base_ms + self.step_per_seq_ms * decoding) * 1e6 if decoding else 0.0
-        return round(prefill_ns + decode_ns)
+IDLE_NS = 1_000_000  # how late a sequence may go on after it was held, if nothing else runs
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -52,6 +43,7 @@ class Sequence:
     prefilled: int = 0
     produced: int = 0
     cancelled: bool = False
+    held_until_ns: int = 0  # no step that starts earlier works on it
 
     @property
     def prompt_done(self) -> bool:
@@ -133,21 +125,29 @@ class Batch:
         self._admit(at_ns)
         if not self.running:
             return None
-        decode = tuple(s for s in self.running if s.prompt_done)
+        free = [s for s in self.running if s.held_until_ns <= at_ns]
+        if not free:  # short, so that a request that comes meanwhile need not wait for those that are held
+            until_ns = min(s.held_until_ns for s in self.running)
+            return Step(at_ns, min(until_ns, at_ns + IDLE_NS), (), ())
+        decode = tuple(s for s in free if s.prompt_done)
         prefill, budget = [], self.cost.prefill_chunk
-        for sequence in self.running:
+        for sequence in free:
             share = min(budget, sequence.prompt_tokens - sequence.prefilled)
             if share > 0:
                 prefill.append((sequence, share))
                 budget -= share
         read = self.cost.prefill_chunk - budget
-        cost_ns = self.cost.step_ns(prefill_tokens=read, decoding=len(decode))
+        cost_ns = self.cost.step_ns(
+            prefill_tokens=read, decoding=len(decode), running=len(free), number=self.totals.steps
+        )
         return Step(at_ns, at_ns + cost_ns, tuple(prefill), decode)
 
     def finish(self, step: Step) -> tuple[Sequence, ...]:
         """Apply a step. Returns the sequences that gained a token or ended, oldest admission first."""
         for sequence, share in step.prefill:
             sequence.prefilled += share
+        if not (step.prefill or step.decode):
+            return ()
         self.totals.steps += 1
         self.totals.sequence_steps += len(self.running)
         touched = {*step.decode, *(s for s, _ in step.prefill if s.prompt_done)}

@@ -22,6 +22,7 @@ from harness.simulator import tls
 from harness.simulator.batching import CostModel
 from harness.simulator.engine import fine_loop
 from harness.simulator.server import Connection, Settings, Simulator
+from harness.simulator.speech import SPEECHES
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -66,6 +67,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         ("--host", "HOST", _DEFAULTS.host, "address to listen on"),
         ("--port", "PORT", _DEFAULTS.port, "port; 0 takes a free one"),
         ("--model", "NAME", _DEFAULTS.model, "the model id it serves"),
+        ("--speak", "NAME", _DEFAULTS.speaks, f"whose API it speaks: {', '.join(SPEECHES)}"),
+        ("--load-seconds", "S", _DEFAULTS.load_seconds, "for so long it says that it is loading its model"),
         ("--slots", "N", _COST.slots, "requests in the batch at once; more wait"),
         ("--prefill-rate", "TOKENS/S", _COST.prefill_tokens_per_s, "speed of reading prompts"),
         ("--prefill-chunk", "TOKENS", _COST.prefill_chunk, "most prompt tokens in one step"),
@@ -121,6 +124,8 @@ def read_settings(args: argparse.Namespace) -> Settings:
         host=args.host,
         port=_integer("--port", args.port, 0, 65535),
         model=args.model,
+        speaks=_speaks(args.speak),
+        load_seconds=_number("--load-seconds", args.load_seconds, 0, 1e6),
         context=_integer("--context", args.context, 2, 10**9),
         seed=_integer("--seed", args.seed, -(2**63), 2**63 - 1),
         mean_output_tokens=_number("--mean-output-tokens", args.mean_output_tokens, 1, 1e9),
@@ -153,6 +158,12 @@ def _number(option: str, text: str, least: float, most: float) -> float:
     if not (math.isfinite(value) and least <= value <= most):
         raise ConfigError(f"{option} {text}: give a number from {least:g} to {most:g}")
     return value
+
+
+def _speaks(name: str) -> str:
+    if name not in SPEECHES:
+        raise ConfigError(f"--speak {name}: not known; give one of {', '.join(SPEECHES)}")
+    return name
 
 
 def _api_key(name: str | None) -> str | None:

@@ -1,23 +1,22 @@
 """What a dialect is: routes that turn a request into an answer, and the shape of its errors.
 
 A dialect reads bodies and words replies; it opens no socket, keeps no clock and knows nothing of slots
-beyond what `Service` shows. To add one, write a file like `openai.py` and name it in `server.DIALECTS`.
+beyond what `Service` shows. To add one, write a file like `llamacpp.py` and name it in `speech.SPEECHES`.
 
 Sampling options (temperature, top_p, stop strings ...) are accepted and change nothing: the text is random
-words, and its length comes from `plan`.
+words, and its length comes from `planning`.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
-from random import Random
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import orjson
 
+from harness.simulator import tokens
 from harness.simulator.batching import Batch, Sequence
-from harness.simulator.fields import JsonObject, Prompt, Refusal, read_bool, read_int
+from harness.simulator.fields import JsonObject, Prompt, Refusal
+from harness.simulator.tally import Tally
 from harness.simulator.wire import JSON_TYPE, SSE_TYPE, Request
 
 
@@ -31,6 +30,7 @@ class Service:
     mean_output_tokens: float
     created: int  # Unix time of the start
     batch: Batch
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,22 +48,24 @@ class Job:
 class Rendering(Protocol):
     """One reply's wording.
 
-    A stream is `opening`, one `event` a token, then each of `closing`, every one written by itself. A reply
-    that is not streamed is `whole`.
+    A stream is `opening`, an `event` for each token or few, then each of `closing`, every one written by
+    itself. A reply that is not streamed is `whole`.
     """
 
     def opening(self) -> bytes:
         """Sent just before the first token; may be empty."""
 
-    def event(self, nth: int, word: int, sequence: Sequence) -> bytes:
-        """Token `nth`, from 1, is `VOCABULARY[word]`."""
+    def event(self, nth: int, words: tuple[int, ...], sequence: Sequence) -> bytes:
+        """One event with the tokens up to and with the `nth`, from 1; each is `VOCABULARY[word]`."""
 
     def closing(self, sequence: Sequence) -> list[bytes]:
-        """What follows the last token; at least one."""
+        """What follows the last token; none where the last token's event ends the stream."""
 
     def whole(self, words: list[int], sequence: Sequence) -> bytes:
         """The JSON body of a reply that is not streamed."""
 
+
+_WORDS_JSON = tuple(orjson.dumps(piece) for piece in tokens.VOCABULARY)
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -73,25 +75,28 @@ class Generation:
     """An accepted request. `response_id` is what joins the reply with the log.
 
     `stream_headers` go out with a stream's status line; `whole_headers` words those of a reply that is not
-    streamed, once the engine is done with it.
+    streamed, once the engine is done with it. `bundle` is how many tokens the client wants in one event;
+    `early` is what a stream sends with its headers, long before its first token.
     """
 
     job: Job
     rendering: Rendering
     response_id: str
-    stream_type: str = SSE_TYPE
     stream_headers: Headers = ()
     whole_headers: Callable[[Sequence], Headers] = lambda _: ()
+    bundle: int = 1
+    early: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A reply that needs no engine."""
+    """A reply that needs no engine. `streamed`: framed as a stream is, such as an overload inside a 200."""
 
     body: bytes
     content_type: str = JSON_TYPE
     status: int = 200
     headers: Headers = ()
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +109,55 @@ class Call:
 
 
 Handler: TypeAlias = Callable[[Call, Service], Plain | Generation]
+Filler: TypeAlias = Literal["role", "empty", "usage"]
 
 
-@dataclass(frozen=True, slots=True)
+def no_filler(kind: Filler) -> bytes:  # noqa: ARG001, none of any kind
+    """For a dialect whose streams hold nothing but tokens."""
+    return b""
+
+
+def unavailable(call: Call) -> Plain:  # noqa: ARG001, the same for every call
+    """Raises the usual Refusal of a server that is still loading."""
+    raise Refusal(503, "Loading model", type="unavailable_error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """Routes by (method, path), and how errors are worded. Handlers raise `Refusal`."""
+    """Routes, and how what goes wrong is worded.
+
+    A path may have variable segments: `/predict/{project}/{endpoint}`. Handlers raise `Refusal`.
+    """
 
     name: str
-    routes: Mapping[tuple[str, str], Handler]
-    error: Callable[[Refusal], JsonObject]
+    routes: Mapping[tuple[str, str], Handler]  # by method and path
+    error: Callable[[Refusal], JsonObject]  # a body; the empty object is a reply without one
+    stream_error: Callable[[Refusal], bytes]  # inside a 200 stream, with what still follows it
+    overload: Callable[[], Refusal]
+    overload_in_stream: bool = False  # a stream is opened with 200 and the overload is its only event
+    permits: int | None = None  # most requests at once, waiting ones included
+    filler: Callable[[Filler], bytes] = no_filler  # a chunk that is no token; empty if there is none
+    authorise: Callable[[Mapping[str, str], str], None]  # headers and key; raises Refusal
+    guards: Callable[[str, str], bool]  # whether a method and a path need the key
+    loading: Callable[[Call], Plain] = unavailable  # the answer to everything until the model is there
+    status: Callable[[Refusal], int] = lambda refusal: refusal.status
+    json_type: str = JSON_TYPE
+    stream_type: str = SSE_TYPE
+
+
+def refused(dialect: Dialect, refusal: Refusal) -> Plain:
+    """An error as a reply of its own."""
+    words = dialect.error(refusal)
+    body = orjson.dumps(words) if words else b""
+    return Plain(
+        body, content_type=dialect.json_type, status=dialect.status(refusal), headers=refusal.headers
+    )
+
+
+def refused_in_stream(dialect: Dialect, refusal: Refusal, headers: Headers = ()) -> Plain:
+    """An error as the only event of a 200 stream."""
+    body = dialect.stream_error(refusal)
+    return Plain(body, content_type=dialect.stream_type, headers=headers, streamed=True)
 
 
 def plain(value: object) -> Plain:
@@ -120,67 +165,6 @@ def plain(value: object) -> Plain:
     return Plain(orjson.dumps(value))
 
 
-def plan(service: Service, prompt: Prompt, body: JsonObject, *, limit: int | None) -> Job:
-    """Settle the output length. Raises Refusal for a prompt that fills the context.
-
-    The model would end its answer after a geometric number of tokens, the same for the same prompt and
-    seed; `ignore_eos` and `min_tokens` hold it off, `limit` and the context cut it. None: no limit but that.
-    """
-    if prompt.tokens >= service.context:
-        raise Refusal(
-            400,
-            f"the request ({prompt.tokens} tokens) exceeds the available context size "
-            f"({service.context} tokens), try increasing it",
-            type="exceed_context_size_error",
-            extra={"n_prompt_tokens": prompt.tokens, "n_ctx": service.context},
-        )
-    least = read_int(body, "min_tokens", minimum=0) or 0
-    if limit is not None and least > limit:
-        raise Refusal(400, f"min_tokens {least} is more than the limit of {limit} tokens", param="min_tokens")
-    seeds = f"{service.seed}|{read_int(body, 'seed', minimum=-(2**63))}|".encode()
-    key = int.from_bytes(blake2b(seeds + prompt.identity, digest_size=8).digest())
-    room = service.context - prompt.tokens
-    most = room if limit is None else min(limit, room)
-    natural = (
-        most if read_bool(body, "ignore_eos") else max(least, _geometric(key, service.mean_output_tokens))
-    )
-    return Job(
-        prompt=prompt,
-        output_tokens=min(natural, most),
-        finish="stop" if natural < most else "length",
-        truncated=natural >= most and most == room and (limit is None or limit > room),
-        key=key,
-        stream=read_bool(body, "stream"),
-    )
-
-
-def _geometric(key: int, mean: float) -> int:
-    """A draw from 1, 2, ... with the given mean. Source: inversion, ceil(ln u / ln(1 - 1/mean))."""
-    if mean <= 1:
-        return 1
-    u = 1 - Random(f"length {key}").random()  # in (0, 1], never 0
-    return max(1, math.ceil(math.log(u) / math.log1p(-1 / mean)))
-
-
-def timings(sequence: Sequence) -> JsonObject:
-    """llama.cpp's `timings`, ms.
-
-    As in its newest version the predicted rate counts n - 1 steps, because the first token comes with the
-    prompt; null where there is nothing to divide.
-    """
-    steps = sequence.produced - 1
-    return {
-        "cache_n": 0,
-        **_timing("prompt", sequence.prompt_tokens, sequence.prompt_tokens, sequence.prefill_ms or 0.0),
-        **_timing("predicted", sequence.produced, steps, sequence.decode_ms or 0.0),
-    }
-
-
-def _timing(what: str, tokens: int, steps: int, ms: float) -> JsonObject:
-    measured = steps > 0 and ms > 0
-    return {
-        f"{what}_n": tokens,
-        f"{what}_ms": ms,
-        f"{what}_per_token_ms": ms / steps if measured else None,
-        f"{what}_per_second": steps * 1e3 / ms if measured else None,
-    }
+def encoded(words: tuple[int, ...]) -> bytes:
+    """The JSON string of generated words."""
+    return _WORDS_JSON[words[0]] if len(words) == 1 else orjson.dumps(tokens.join(words))

@@ -38,12 +38,15 @@ class Engine:
     _active: bool = False
 
     def submit(self, sequence: Sequence, listener: Listener) -> None:
-        """Queue a sequence; an idle engine wakes once this pass of the event loop is over."""
+        """Queue a sequence; an idle engine wakes once this pass of the event loop, or its gathering, is over."""
         self.batch.submit(sequence)
         self._listeners[sequence] = listener
         if not self._active:
             self._active = True
-            self.loop.call_soon(self._wake)
+            if self.batch.cost.gather_ms:
+                self.loop.call_later(self.batch.cost.gather_ms / 1e3, self._wake)
+            else:
+                self.loop.call_soon(self._wake)
 
     def cancel(self, sequence: Sequence) -> None:
         """Forget a sequence and free its slot; its listener hears nothing more. Idempotent."""
@@ -68,8 +71,8 @@ class Engine:
                 continue
             if sequence.produced:
                 listener.token(late_ns)
-            if sequence.done:
-                del self._listeners[sequence]
+            # What the listener did may have been to give its sequence up.
+            if sequence.done and self._listeners.pop(sequence, None) is not None:
                 listener.done()
         self._begin(step.end_ns if late_ns < GIVE_UP_NS else now_ns())
 

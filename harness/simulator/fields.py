@@ -16,7 +16,10 @@ JsonObject: TypeAlias = dict[str, Any]
 
 
 class Refusal(Exception):
-    """A request that gets an error reply. `type` overrides the dialect's usual word for the status."""
+    """A request that gets an error reply.
+
+    `type` overrides the dialect's usual word for the status; `extra` is laid into the error's object.
+    """
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class Refusal(Exception):
         type: str | None = None,  # noqa: A002, the name it has on the wire
         param: str | None = None,
         extra: JsonObject | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -33,6 +37,12 @@ class Refusal(Exception):
         self.type = type
         self.param = param
         self.extra = extra or {}
+        self.headers = headers
+        self.request_id = ""  # of the request that is refused; some dialects say it
+
+
+class NoRoute(Refusal):
+    """404 or 405: what was asked for reached no handler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +77,38 @@ def read_int(body: JsonObject, *names: str, minimum: int) -> int | None:
     return None
 
 
+def read_number(body: JsonObject, name: str, *, minimum: float) -> float | None:
+    """A number, or None when absent or null. Raises Refusal."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if type(value) not in {int, float} or value < minimum:
+        raise Refusal(400, f"{name} must be a number >= {minimum:g}, not {value!r:.80}", param=name)
+    return float(value)
+
+
 def read_bool(body: JsonObject, name: str) -> bool:
     """A flag, false when absent or null. Raises Refusal."""
     value = body.get(name)
     if value is not None and type(value) is not bool:
         raise Refusal(400, f"{name} must be true or false, not {value!r:.80}", param=name)
     return bool(value)
+
+
+def read_text(body: JsonObject, name: str) -> str:
+    """A string that must be there. Raises Refusal."""
+    value = body.get(name)
+    if not isinstance(value, str):
+        raise Refusal(400, f"{name} must be a string, not {value!r:.80}", param=name)
+    return value
+
+
+def read_object(body: JsonObject, name: str) -> JsonObject | None:
+    """An object, or None when absent or null. Raises Refusal."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise Refusal(400, f"{name} must be an object, not {value!r:.80}", param=name)
+    return value
 
 
 def read_prompt(value: object, name: str) -> Prompt:

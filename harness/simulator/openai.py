@@ -1,20 +1,27 @@
-"""OpenAI's dialect as vLLM and llama.cpp speak it: `/v1/chat/completions`, `/v1/completions`, `/v1/models`.
+"""OpenAI's routes, `/v1/chat/completions`, `/v1/completions` and `/v1/models`, for every flavour of them.
 
-A stream is: for chat a role-only chunk, just before the first token; one chunk a token; a finish chunk
-without text; if `stream_options.include_usage`, a usage chunk with empty `choices`; `data: [DONE]`.
-llama.cpp's `timings` ride on the usage chunk, else on the finish chunk, else on the whole reply.
+What is spoken without `--speak` is vLLM's wire with llama.cpp's `timings`, which ride on the usage chunk,
+else on the finish chunk, else on the whole reply.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 
-import orjson
-
-from harness.simulator import tokens
-from harness.simulator.batching import Sequence
-from harness.simulator.dialect import Call, Dialect, Generation, Job, Plain, Service, plain, plan, timings
+from harness.simulator.chunks import (
+    CHAT,
+    COMPLETIONS,
+    DONE,
+    Api,
+    Flavour,
+    OpenAIRendering,
+    UsageWish,
+    filler,
+    sse,
+)
+from harness.simulator.dialect import Call, Dialect, Generation, Job, Plain, Service, plain
 from harness.simulator.fields import (
     JsonObject,
+    Prompt,
     Refusal,
     read_body,
     read_bool,
@@ -23,104 +30,22 @@ from harness.simulator.fields import (
     read_prompt,
     text_prompt,
 )
-
-DONE = b"data: [DONE]\n\n"
-COMPLETIONS_LIMIT = 16  # what the API gives a completion that names no limit; a chat may fill the context
-_MARK = "\0"  # stands for the text when a chunk is encoded beforehand
-_MARK_JSON = orjson.dumps(_MARK)
-_WORDS_JSON = tuple(orjson.dumps(piece) for piece in tokens.VOCABULARY)
+from harness.simulator.keys import bearer
+from harness.simulator.planning import SEED_MINIMUM, check_fits, plan, settle
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
-    """How the two generation routes differ."""
-
-    prefix: str  # of the response id
-    object: str
-    chunk_object: str
-    text: Callable[[str], JsonObject]  # a choice's text, in a chunk
-    whole: Callable[[str], JsonObject]  # and in a whole reply
-    empty: JsonObject  # what stands there in the finish chunk
-
-
-CHAT = Api(
-    prefix="chatcmpl-",
-    object="chat.completion",
-    chunk_object="chat.completion.chunk",
-    text=lambda text: {"delta": {"content": text}},
-    whole=lambda text: {"message": {"role": "assistant", "content": text}},
-    empty={"delta": {}},
-)
-COMPLETIONS = Api(
-    prefix="cmpl-",
-    object="text_completion",
-    chunk_object="text_completion",
-    text=lambda text: {"text": text},
-    whole=lambda text: {"text": text},
-    empty={"text": ""},
-)
-
-
-class OpenAIRendering:
-    """The wording of one reply; what is the same in each chunk is encoded once."""
-
-    def __init__(self, api: Api, job: Job, service: Service, call: Call, *, include_usage: bool) -> None:
-        self._api = api
-        self._job = job
-        self._include_usage = include_usage
-        self._envelope = {
-            "id": api.prefix + call.request_id,
-            "object": api.chunk_object if job.stream else api.object,
-            "created": call.created,
-            "model": service.model,
-        }
-        self._before, self._after = self._event(api.text(_MARK)).split(_MARK_JSON)
-
-    def opening(self) -> bytes:
-        """The role-only chunk of a chat."""
-        if self._api is not CHAT:
-            return b""
-        return self._event({"delta": {"role": "assistant", "content": ""}})
-
-    def event(self, nth: int, word: int, sequence: Sequence) -> bytes:  # noqa: ARG002, a chunk has no count
-        """One chunk of text."""
-        return b"%b%b%b" % (self._before, _WORDS_JSON[word], self._after)
-
-    def closing(self, sequence: Sequence) -> list[bytes]:
-        """Finish chunk, usage chunk if asked for, end mark."""
-        times = {"timings": timings(sequence)}
-        finish = self._event(self._api.empty, self._job.finish, {} if self._include_usage else times)
-        if not self._include_usage:
-            return [finish, DONE]
-        usage = {**self._envelope, "choices": [], "usage": _usage(sequence), **times}
-        return [finish, _sse(usage), DONE]
-
-    def whole(self, words: list[int], sequence: Sequence) -> bytes:
-        """The reply that is not streamed."""
-        text = self._api.whole(tokens.join(words))
-        choice = {"index": 0, **text, "logprobs": None, "finish_reason": self._job.finish}
-        usage = {"usage": _usage(sequence), "timings": timings(sequence)}
-        return orjson.dumps({**self._envelope, "choices": [choice], **usage})
-
-    def _event(self, text: JsonObject, finish: str | None = None, extra: JsonObject | None = None) -> bytes:
-        choice = {"index": 0, **text, "logprobs": None, "finish_reason": finish}
-        return _sse({**self._envelope, "choices": [choice], **(extra or {})})
-
-
-def chat(call: Call, service: Service) -> Generation:
+def chat(flavour: Flavour, call: Call, service: Service) -> Generation:
     """POST /v1/chat/completions."""
-    body = _body(call, service)
+    body = _body(flavour, call, service)
     prompt = text_prompt(read_messages(body))
-    limit = read_int(body, "max_completion_tokens", "max_tokens", minimum=1)
-    return _generation(CHAT, call, service, body, plan(service, prompt, body, limit=limit))
+    return _generation(flavour, CHAT, call, service, body=body, prompt=prompt)
 
 
-def completions(call: Call, service: Service) -> Generation:
+def completions(flavour: Flavour, call: Call, service: Service) -> Generation:
     """POST /v1/completions."""
-    body = _body(call, service)
+    body = _body(flavour, call, service)
     prompt = read_prompt(body.get("prompt"), "prompt")
-    limit = read_int(body, "max_tokens", minimum=1) or COMPLETIONS_LIMIT
-    return _generation(COMPLETIONS, call, service, body, plan(service, prompt, body, limit=limit))
+    return _generation(flavour, COMPLETIONS, call, service, body=body, prompt=prompt)
 
 
 def models(call: Call, service: Service) -> Plain:  # noqa: ARG001, the same for every call
@@ -136,7 +61,9 @@ def models(call: Call, service: Service) -> Plain:  # noqa: ARG001, the same for
 
 
 def error(refusal: Refusal) -> JsonObject:
-    """The body of an error, as vLLM words it."""
+    """The body of an error, as vLLM words it; a missing key, as llama.cpp does."""
+    if refusal.status == 401:
+        return {"error": {"code": 401, "message": refusal.message, "type": refusal.type}}
     kind = {400: "BadRequestError", 404: "NotFoundError"}.get(refusal.status, "InternalServerError")
     return {
         "error": {
@@ -149,45 +76,73 @@ def error(refusal: Refusal) -> JsonObject:
     }
 
 
+def stream_error(refusal: Refusal) -> bytes:
+    """An error in mid-stream: its object as an event, then the end mark all the same."""
+    return sse(error(refusal)) + DONE
+
+
+def overload() -> Refusal:
+    """vLLM's, where its queue has a limit."""
+    return Refusal(503, "Service Unavailable", type="Service Unavailable")
+
+
+def guards(method: str, path: str) -> bool:  # noqa: ARG001, by path alone
+    """All but the health routes."""
+    return path not in {"/health", "/v1/health"}
+
+
 OPENAI = Dialect(
     name="openai",
-    routes={
-        ("POST", "/v1/chat/completions"): chat,
-        ("POST", "/v1/completions"): completions,
-        ("GET", "/v1/models"): models,
-    },
+    routes={("POST", "/v1/chat/completions"): partial(chat, Flavour()), ("GET", "/v1/models"): models},
     error=error,
+    stream_error=stream_error,
+    overload=overload,
+    filler=partial(filler, CHAT),
+    authorise=bearer,
+    guards=guards,
+)
+OPENAI_COMPLETIONS = replace(
+    OPENAI,
+    routes={("POST", "/v1/completions"): partial(completions, Flavour())},
+    filler=partial(filler, COMPLETIONS),
 )
 
 
-def _body(call: Call, service: Service) -> JsonObject:
+def _body(flavour: Flavour, call: Call, service: Service) -> JsonObject:
     body = read_body(call.request)
     model = body.get("model")
-    if model is not None and model != service.model:
-        raise Refusal(404, f"The model `{model}` does not exist; this is `{service.model}`.", param="model")
+    unknown = None if model in {None, service.model} else flavour.unknown_model(model, service)
+    if unknown is not None:
+        raise unknown
     copies = read_int(body, "n", minimum=1)
     if copies is not None and copies > 1:
         raise Refusal(400, f"n must be 1, not {copies}: one answer a request", param="n")
     return body
 
 
-def _generation(api: Api, call: Call, service: Service, body: JsonObject, job: Job) -> Generation:
-    options = body.get("stream_options")
-    if options is not None and not (isinstance(options, dict) and job.stream):
-        raise Refusal(400, "stream_options must be an object and needs stream: true", param="stream_options")
-    include_usage = read_bool(options or {}, "include_usage")
-    rendering = OpenAIRendering(api, job, service, call, include_usage=include_usage)
+def _generation(
+    flavour: Flavour, api: Api, call: Call, service: Service, *, body: JsonObject, prompt: Prompt
+) -> Generation:
+    limit = flavour.limit(api, body)
+    flavour.check(body, service, prompt, limit)
+    job = _job(flavour, service, body, prompt, limit)
+    wish = _wish(flavour, body, stream=job.stream)
+    rendering = OpenAIRendering(flavour, api, job, service=service, call=call, wish=wish)
     return Generation(job, rendering, api.prefix + call.request_id)
 
 
-def _usage(sequence: Sequence) -> JsonObject:
-    return {
-        "prompt_tokens": sequence.prompt_tokens,
-        "completion_tokens": sequence.produced,
-        "total_tokens": sequence.prompt_tokens + sequence.produced,
-        "prompt_tokens_details": {"cached_tokens": 0},
-    }
+def _job(flavour: Flavour, service: Service, body: JsonObject, prompt: Prompt, limit: int | None) -> Job:
+    if flavour.forces_length:
+        return plan(service, prompt, body, limit=limit)
+    check_fits(service, prompt)
+    seed = read_int(body, "seed", minimum=SEED_MINIMUM)
+    return settle(service, prompt, limit=limit, seed=seed, stream=read_bool(body, "stream"))
 
 
-def _sse(value: JsonObject) -> bytes:
-    return b"data: %b\n\n" % orjson.dumps(value)
+def _wish(flavour: Flavour, body: JsonObject, *, stream: bool) -> UsageWish:
+    options = body.get("stream_options")
+    if options is not None and not (isinstance(options, dict) and stream):
+        raise Refusal(400, "stream_options must be an object and needs stream: true", param="stream_options")
+    chunk = read_bool(options or {}, "include_usage")
+    as_it_goes = flavour.usage_as_it_goes and read_bool(options or {}, "continuous_usage_stats")
+    return UsageWish(chunk, as_it_goes and chunk)

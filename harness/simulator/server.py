@@ -6,9 +6,9 @@ side, even only for writing, gives its request up: the slot is free at the next 
 
 import asyncio
 import errno
-import hmac
 import os
 import socket
+import struct
 import time
 import uuid
 from collections.abc import Mapping
@@ -19,22 +19,34 @@ import orjson
 
 from harness.clock import now_ns
 from harness.simulator.batching import Batch, CostModel
-from harness.simulator.dialect import Call, Dialect, Generation, Handler, Plain, Service
+from harness.simulator.dialect import (
+    Call,
+    Dialect,
+    Generation,
+    Handler,
+    Plain,
+    Service,
+    refused,
+    refused_in_stream,
+)
 from harness.simulator.engine import Engine
-from harness.simulator.exchange import Exchange, reply_headers
+from harness.simulator.exchange import Ending, Exchange, reply_headers
+from harness.simulator.faults import Fate, Fault
 from harness.simulator.fields import Refusal
-from harness.simulator.llamacpp import LLAMACPP
-from harness.simulator.openai import OPENAI
-from harness.simulator.wire import CONTINUE, JSON_TYPE, BadHttp, Request, RequestParser, head
+from harness.simulator.speech import SPEECHES
+from harness.simulator.tally import Tally
+from harness.simulator.wire import CONTINUE, LAST_CHUNK, BadHttp, RequestParser, chunk, head
 
-DIALECTS = (OPENAI, LLAMACPP)
-PUBLIC = frozenset({"/health", "/v1/health"})  # answered without a key
 _ID_CHARACTERS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A simulator's whole configuration. `api_key` None: no authorisation."""
+    """A simulator's whole configuration. `api_key` None: no authorisation.
+
+    `speaks` is a name in `speech.SPEECHES`; for `load_seconds` after the start every request is told that
+    the model is still loading; beyond `max_queue` waiting requests it answers with its dialect's overload.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -44,6 +56,11 @@ class Settings:
     mean_output_tokens: float = 128.0
     cost: CostModel = field(default_factory=CostModel)
     api_key: str | None = field(default=None, repr=False)
+    speaks: str = "openai"
+    load_seconds: float = 0.0
+    max_queue: int | None = None
+    faults: tuple[Fault, ...] = ()
+    tokens_per_chunk: int = 1  # in one event of a stream
 
 
 class Simulator:
@@ -61,24 +78,38 @@ class Simulator:
             mean_output_tokens=settings.mean_output_tokens,
             created=int(time.time()),
             batch=batch,
+            tally=Tally(),
         )
-        self.routes = {route: (d, handler) for d in reversed(DIALECTS) for route, handler in d.routes.items()}
+        self.speech = SPEECHES[settings.speaks]
         self.connections: set[Connection] = set()
         self.failed: asyncio.Future[OSError] = loop.create_future()  # set when the log cannot be written
-        self._api_key = settings.api_key
+        self.fate = Fate(settings.faults, settings.seed)
+        self.settings = settings
+        self._ready_ns = now_ns() + round(settings.load_seconds * 1e9)
         self._log = log
 
-    def route(self, request: Request) -> tuple[Dialect, Handler]:
-        """Who answers. Raises Refusal: 401, 404 or 405."""
-        if self._api_key is not None and request.path not in PUBLIC:
-            _authorise(request.headers, self._api_key)
-        found = self.routes.get((request.method, request.path))
-        if found is not None:
-            return found
-        allowed = sorted(method for method, path in self.routes if path == request.path)
-        if allowed:
-            raise Refusal(405, f"{request.path} takes {', '.join(allowed)}, not {request.method}")
-        raise Refusal(404, f"no such route: {request.path}")
+    def answer(self, call: Call, dialect: Dialect, handler: Handler) -> Plain | Generation:
+        """What a request gets. Raises Refusal."""
+        key, request = self.settings.api_key, call.request
+        if key is not None and dialect.guards(request.method, request.path):
+            dialect.authorise(request.headers, key)
+        if now_ns() < self._ready_ns:
+            return dialect.loading(call)
+        answer = handler(call, self.service)
+        if isinstance(answer, Generation) and self._full(dialect):
+            self.service.tally.turned_away("overloaded")
+            if dialect.overload_in_stream and answer.job.stream:
+                return refused_in_stream(dialect, dialect.overload(), answer.stream_headers)
+            raise dialect.overload()
+        return answer
+
+    def _full(self, dialect: Dialect) -> bool:
+        batch, most = self.service.batch, self.settings.max_queue
+        # A slot that is free now takes its request only when the next step starts: it is no queue.
+        free = batch.cost.slots - len(batch.running)
+        too_long = most is not None and len(batch.waiting) - free >= most
+        at_once = len(batch.waiting) + len(batch.running)
+        return too_long or (dialect.permits is not None and at_once >= dialect.permits)
 
     def log(self, exchange: Exchange) -> None:
         """Append a request's line. A full disk stops the server: half a truth is none."""
@@ -147,43 +178,71 @@ class Connection(asyncio.Protocol):
             self._answer(Call(request, _request_id(request.headers), int(time.time())), received_ns)
 
     def _answer(self, call: Call, received_ns: int) -> None:
-        dialect = LLAMACPP  # words the errors of requests that reach no dialect
+        dialect, handler = self._simulator.speech.find(call.request)
         try:
-            dialect, handler = self._simulator.route(call.request)
-            answer = handler(call, self._simulator.service)
+            answer = self._simulator.answer(call, dialect, handler)
         except Refusal as refusal:
-            answer = Plain(orjson.dumps(dialect.error(refusal)), status=refusal.status)
+            refusal.request_id = call.request_id
+            answer = refused(dialect, refusal)
         if isinstance(answer, Generation):
-            self._generate(call, answer, received_ns)
+            self._generate(call, dialect, answer, received_ns)
         else:
             self._send(_plain_reply(answer, call))
             self._close_unless_kept(call)
 
-    def _generate(self, call: Call, generation: Generation, received_ns: int) -> None:
-        exchange = Exchange(call, generation, received_ns, send=self._send, finished=self._finished)
+    def _generate(self, call: Call, dialect: Dialect, generation: Generation, received_ns: int) -> None:
+        exchange = Exchange(
+            call,
+            dialect,
+            generation,
+            received_ns,
+            send=self._send,
+            finished=self._finished,
+            trouble=self._simulator.fate.draw(generation.job.key, generation.job.output_tokens),
+            bundle=self._simulator.settings.tokens_per_chunk,
+        )
         self._exchange = exchange
-        exchange.open()
-        self._simulator.engine.submit(exchange.sequence, exchange)
+        self._simulator.service.tally.accepted += 1
+        if exchange.trouble.latency_ms:
+            self._simulator.engine.loop.call_later(exchange.trouble.latency_ms / 1e3, self._begin, exchange)
+        else:
+            self._begin(exchange)
 
-    def _finished(self, exchange: Exchange) -> None:
+    def _begin(self, exchange: Exchange) -> None:
+        if not exchange.is_over:  # the client may have gone before the latency was over
+            exchange.open()
+        if not exchange.is_over:  # unless it was refused on purpose
+            self._simulator.engine.submit(exchange.sequence, exchange)
+
+    def _finished(self, exchange: Exchange, ending: Ending) -> None:
         self._exchange = None
+        if not exchange.sequence.done:
+            self._simulator.engine.cancel(exchange.sequence)
+        self._simulator.service.tally.ended(exchange.sequence, exchange.finish)
         self._simulator.log(exchange)
+        if ending is Ending.RESET:
+            self._reset()
+            return
         self._close_unless_kept(exchange.call)
         asyncio.get_running_loop().call_soon(self.data_received, b"")  # what was sent ahead
 
+    def _reset(self) -> None:
+        """Break the connection so that the client is told of it by a reset, not by an end."""
+        if self._transport is not None:
+            linger = struct.pack("ii", 1, 0)
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self._transport.abort()
+
     def _give_up(self) -> None:
-        exchange = self._exchange
-        if exchange is not None:
-            self._simulator.engine.cancel(exchange.sequence)
-            exchange.cancel()
+        if self._exchange is not None:
+            self._exchange.cancel()
 
     def _refuse_http(self, error: BadHttp) -> None:
         if self._exchange is not None:  # an error in the middle of another reply would read as part of it
             self.shut()
             return
-        body = orjson.dumps(LLAMACPP.error(Refusal(error.status, str(error))))
-        fields = [("Content-Type", JSON_TYPE), ("Content-Length", str(len(body))), ("Connection", "close")]
-        self._send(head(error.status, fields) + body)
+        answer = refused(self._simulator.speech.dialects[-1], Refusal(error.status, str(error)))
+        self._send(head(error.status, [*_content(answer), ("Connection", "close")]) + answer.body)
         if self._transport is not None:
             self._transport.close()
 
@@ -197,9 +256,18 @@ class Connection(asyncio.Protocol):
 
 
 def _plain_reply(answer: Plain, call: Call) -> bytes:
-    fields = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
-    body = b"" if call.request.method == "HEAD" else answer.body
+    if answer.streamed and call.request.minor == 1:
+        fields = [("Content-Type", answer.content_type), ("Transfer-Encoding", "chunked")]
+        body = chunk(answer.body) + LAST_CHUNK
+    else:
+        fields = _content(answer)
+        body = b"" if call.request.method == "HEAD" else answer.body
     return head(answer.status, [*fields, *answer.headers, *reply_headers(call)]) + body
+
+
+def _content(answer: Plain) -> list[tuple[str, str]]:
+    kind = [("Content-Type", answer.content_type)] if answer.body else []
+    return [*kind, ("Content-Length", str(len(answer.body)))]
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
@@ -208,10 +276,3 @@ def _request_id(headers: Mapping[str, str]) -> str:
     if 0 < len(given) <= _ID_CHARACTERS and given.isascii() and given.isprintable():
         return given
     return uuid.uuid4().hex
-
-
-def _authorise(headers: Mapping[str, str], api_key: str) -> None:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-    if not hmac.compare_digest(given.encode("latin-1"), api_key.encode()):
-        raise Refusal(401, "Invalid API Key", type="authentication_error")

@@ -7,7 +7,7 @@ import pytest
 
 from harness.backends import find
 from harness.backends.base import Ask, Delta
-from harness.backends.llamacpp import Timings, llama_timings
+from harness.backends.llama_timings import Timings, llama_timings
 
 NATIVE = find("llamacpp", "native")
 PLAIN = {"prompt": "hé\n", "n_predict": 7, "stream": True, "cache_prompt": False, "ignore_eos": False}

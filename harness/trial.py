@@ -1,0 +1,88 @@
+"""One request of the very kind the load will send, before it: what no other question can tell.
+
+Whether the key, the model and the route are right only a request of the load can tell where the routes that
+list things are open to all; and MariTalk Local's times are in ms or in s depending on its version. So one
+short answer is generated, through the load's own client, and judged. A server that is busy passes: it has
+understood the request.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from harness.backends.base import Ask, Backend
+from harness.client import Client
+from harness.clock import now_ns
+from harness.errors import ConfigError, ErrorClass
+from harness.plan import Slot
+from harness.questions import KEY_HELP, refusal
+from harness.record import Outcome, Phase, RequestRecord
+
+TOKENS: Final = 16  # the least that OpenAI's Responses API takes as a limit
+PROMPT: Final = "1 2 3 4 5 6 7 8"
+_PASSES: Final = (ErrorClass.OVERLOAD, ErrorClass.IDLE_TIMEOUT, ErrorClass.TOTAL_TIMEOUT)
+_OVER: Final = 1.5  # a server's time may exceed the client's by so much, and no more
+_SLACK_MS: Final = 50.0
+_UNDER: Final = 100  # times that are a hundredth of the client's are of another unit
+
+
+def send(client: Client, ask: Ask) -> RequestRecord:
+    """Send the request. Nobody else hears of it."""
+    alone = replace(client, worker="trial", keep=lambda _: None)
+    slot = Slot(level=1, repeat=1, phase=Phase.WARMUP)
+    return alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)
+
+
+def judge(record: RequestRecord, client: Client, model: str | None, say: Callable[[str], None]) -> None:
+    """Go on, or not.
+
+    Raises:
+        ConfigError: load would fail in the same way; one line with what to change.
+    """
+    backend = client.backend
+    url = client.target.url(backend.path)
+    if record.outcome is not Outcome.OK and record.error_class in _PASSES:
+        say(f"the trial request was refused for now ({record.error_message}); going on")
+        return
+    if record.outcome is not Outcome.OK:
+        said = record.error_message or str(record.error_class)
+        raise ConfigError(
+            f"POST {url}: {_why(record, client, model, said)} (--preflight no sends load all the same)"
+        )
+    for problem in _of_times(record, backend):
+        raise ConfigError(f"POST {url}: {problem}")
+
+
+def _why(record: RequestRecord, client: Client, model: str | None, said: str) -> str:
+    backend = client.backend
+    match record.error_class:
+        case ErrorClass.AUTH:
+            return f"answered {record.http_status} {refusal('' if said.startswith('HTTP status') else said, client.secret)}"
+        case ErrorClass.NOT_FOUND:
+            named = f", or is --model {model!r} not served here" if model else ""
+            return f"answered 404 ({said}): is it a server of the kind {backend.name!r} with --api-mode {backend.mode}{named}?"
+        case ErrorClass.HTTP_CLIENT | ErrorClass.HTTP_SERVER | ErrorClass.HTTP_OTHER:
+            return f"answered {record.http_status} to a request of the load ({said})"
+        case ErrorClass.BAD_STREAM | ErrorClass.TRUNCATED:
+            return f"gave no answer as backend {backend.name!r}, --api-mode {backend.mode} words it ({said})"
+        case _:
+            return f"a request of the load fails with {record.error_class} ({said})"
+
+
+def _of_times(record: RequestRecord, backend: Backend) -> Iterator[str]:
+    """Times of the server that cannot be in the unit they are read in."""
+    wall_ms = record.e2e_ms
+    times = (record.server_queue_ms, record.server_prefill_ms, record.server_decode_ms, record.server_e2e_ms)
+    known = [time for time in times if time is not None]
+    if wall_ms is None or not known:
+        return
+    fix = ""
+    if unit := getattr(backend, "timing_unit", None):
+        fix = f"; it is read with timing_unit={unit}: try --backend-option timing_unit={'ms' if unit != 'ms' else 's'}"
+    if max(known) > _OVER * wall_ms + _SLACK_MS:
+        yield f"the server's times are in another unit: it says {max(known):.6g} ms of an answer that took {wall_ms:.6g} ms{fix}"
+    elif fix and sum(known) * _UNDER < wall_ms - _SLACK_MS:
+        yield f"the server's times are in another unit: it says {sum(known):.6g} ms of an answer that took {wall_ms:.6g} ms{fix}"
+
+
+__all__ = ["KEY_HELP", "PROMPT", "TOKENS", "judge", "send"]
