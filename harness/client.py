@@ -55,6 +55,7 @@ class Client:
     keep: Callable[[RequestRecord], None]
     at: Target | None = None  # where the backend's routes begin, if not at the engine's own target
     headers: tuple[tuple[str, str], ...] = ()  # the user's own
+    id_prefix: str = ""  # of request ids, for a server's log
 
     @property
     def target(self) -> Target:
@@ -65,7 +66,7 @@ class Client:
         self, ask: Ask, slot: Slot, *, name: str, scheduled_ns: int, prompt_tokens: int | None
     ) -> RequestRecord:
         """Send one request and wait for its end. `prompt_tokens`: what the prompt was sized to."""
-        request_id = uuid4().hex
+        request_id = self.id_prefix + uuid4().hex
         exchange = Exchange(self._payload(ask, request_id), self._has_content)
         try:
             self.engine.perform(exchange)
@@ -80,8 +81,6 @@ class Client:
         # A stream that broke off has no final count, but its last event may have a running one.
         counted = answer.tokens_so_far if answer.output_tokens is None else answer.output_tokens
         outcome, error_class, message = _judge(exchange, answer)
-        head, host = exchange.received.framer.head, self.engine.target.host
-        message = tunnel.told(self.engine.forward, host, head, message)
         set_up = exchange.set_up or SetUp()
         return RequestRecord(
             request_id=labels.request_id,
@@ -111,7 +110,7 @@ class Client:
             http_status=answer.status,
             response_id=answer.response_id,
             error_class=error_class,
-            error_message=self._scrub(message),
+            error_message=self._scrub(message, exchange),
             finish_reason=answer.finish_reason,
             server_queue_ms=answer.queue_ms,
             server_prefill_ms=answer.prefill_ms,
@@ -132,7 +131,7 @@ class Client:
     def _payload(self, ask: Ask, request_id: str) -> bytes:
         """The whole request as it goes on the wire."""
         request = self.backend.request(ask)
-        target, proxy = self.engine.target, self.engine.forward
+        target, proxy = self.target, self.engine.forward
         path = target.url(request.path) if proxy else target.path(request.path)
         lines = [
             f"{request.method} {path} HTTP/1.1",
@@ -154,8 +153,10 @@ class Client:
         # An answer that is not streamed has no first token to wait for: its limit is the one of a whole request.
         return not self.backend.stream or has_content(self.backend, received)
 
-    def _scrub(self, message: str | None) -> str | None:
-        """Servers like to quote the key they refuse."""
+    def _scrub(self, message: str | None, exchange: Exchange) -> str | None:
+        """Servers and proxies like to quote what they refuse; which of them said it is not for the user to guess."""
+        head = exchange.received.framer.head
+        message = tunnel.told(self.engine.forward, self.target.host, head, message)
         return hide(message, (self.secret,)) if message else message
 
 

@@ -47,20 +47,20 @@ class ErrorClass(StrEnum):
     TOO_LARGE = "too_large"  # over the size we are willing to buffer
 
 
+_CLASSES = {
+    401: ErrorClass.AUTH,
+    403: ErrorClass.AUTH,
+    404: ErrorClass.NOT_FOUND,
+    407: ErrorClass.CONNECT,  # a proxy wants a password: nobody has got through to the server
+    429: ErrorClass.OVERLOAD,
+    503: ErrorClass.OVERLOAD,
+}
+
+
 def class_of_status(status: int) -> ErrorClass:
     """The error class of an HTTP status other than 200."""
-    match status:
-        case 401 | 403:
-            return ErrorClass.AUTH
-        case 404:
-            return ErrorClass.NOT_FOUND
-        case 407:
-            return ErrorClass.CONNECT
-        case 429 | 503:
-            return ErrorClass.OVERLOAD
-        case _ if 400 <= status < 500:
-            return ErrorClass.HTTP_CLIENT
-        case _ if status >= 500:
-            return ErrorClass.HTTP_SERVER
-        case _:
-            return ErrorClass.HTTP_OTHER
+    if status in _CLASSES:
+        return _CLASSES[status]
+    if status >= 500:
+        return ErrorClass.HTTP_SERVER
+    return ErrorClass.HTTP_CLIENT if status >= 400 else ErrorClass.HTTP_OTHER

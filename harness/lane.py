@@ -16,16 +16,28 @@ from harness.control import Session, session
 from harness.distributions import Distribution
 from harness.engine import Engine
 from harness.errors import ConfigError
+from harness.id_prompts import IdPrompts
 from harness.options import Settings
 from harness.probe import Facts, probe
 from harness.record import RequestRecord
 from harness.sizers import Sizer
 from harness.target import Target
-from harness.workload import RequestSpec, Workload
+from harness.workload import RequestSpec
 
 _TELL_EVERY_NS = 2_000_000_000
 
 Say = Callable[[str], None]
+
+
+class Work(Protocol):
+    """What there is to send."""
+
+    @property
+    def inexact(self) -> int:
+        """Prompts that are not of the size asked for."""
+
+    def take(self) -> RequestSpec:
+        """The next request; must not take longer than microseconds."""
 
 
 class UserClass(Protocol):
@@ -43,7 +55,7 @@ class Lane:
     """What one user class sends: its backend, its work, and how to ask."""
 
     client: Client
-    workload: Workload
+    workload: Work
     sizer: Sizer
     facts: Facts
     settings: Settings
@@ -125,11 +137,15 @@ def open_lane(
         tokenizer=settings.tokenizer,
         model=facts.model,
         llama_url=str(target) if facts.has_tokenize else None,
-        chat=backend.mode == "chat",
+        chat=backend.templates,
         asked=asked,
     )
     say(why)
-    work = workload.build(prompts, outputs, sizer, seed=seed, count=requests, progress=_Building(say))
+    work: Work = (
+        IdPrompts(prompts, outputs, settings.prompt_ids, seed)
+        if settings.prompt_ids
+        else workload.build(prompts, outputs, sizer, seed=seed, count=requests, progress=_Building(say))
+    )
     salt = "" if settings.cache_salt == "off" else uuid4().hex
     return Lane(client, work, sizer, facts, settings, prompts.describe(), outputs.describe(), salt)
 

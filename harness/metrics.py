@@ -41,7 +41,7 @@ _RATES: Final = {
     "request_output_tokens_per_s": "output_tokens_per_s",
     "request_total_tokens_per_s": "total_tokens_per_s",
 }
-_TIMES: Final = (
+_TIMES: Final = (  # and counts
     "ttft_ms",
     "ttfa_ms",
     "tpot_ms",
@@ -49,6 +49,11 @@ _TIMES: Final = (
     "server_queue_ms",
     "server_prefill_ms",
     "server_decode_ms",
+    "server_ttft_ms",
+    "server_e2e_ms",
+    "server_tokens_per_s",
+    "acceptance_rate",
+    "batch_size",
     "dns_ms",
     "connect_ms",
     "tls_ms",
@@ -67,6 +72,7 @@ def summarise(
     findings: Sequence[Finding] = (),
     client: Mapping[str, Any] | None = None,
     own_ends: bool = False,
+    drop_under: int | None = None,
 ) -> dict[str, Any]:
     """The summary of one run.
 
@@ -79,10 +85,15 @@ def summarise(
         findings: doubts from elsewhere; those seen in the table are added.
         client: what the load generator says of itself, passed through.
         own_ends: the user asked for answers that may end by themselves (`--exact-output no`).
+        drop_under: answers of fewer tokens are in no level's statistics of times, rates and counts; how many
+            they are is in `dropped_short`. Outcomes, lengths and the system's rates know them.
     """
     streams = Streams.of(requests)
     levels = sorted({w.level for w in windows} | set(_measured(requests)["level"].dropna().astype(int)))
-    entries = [_level(requests, streams, level, [w for w in windows if w.level == level]) for level in levels]
+    entries = [
+        _level(requests, streams, level, [w for w in windows if w.level == level], drop_under or 0)
+        for level in levels
+    ]
     found = [
         *findings,
         *(("invalid", f"incomplete: {reason}") for reason in incomplete),
@@ -100,6 +111,7 @@ def summarise(
         "complete": not incomplete,
         "incomplete": list(incomplete),
         "totals": _totals(requests, planned),
+        "drop_answers_under": drop_under,
         "levels": entries,
         "failures": _failures(requests),
         "client": dict(client or {}),
@@ -136,10 +148,13 @@ def _failures(requests: pd.DataFrame) -> list[dict[str, Any]]:
     return [first[key] | {"count": count} for key, count in times.most_common(_FAILURES)]
 
 
-def _level(requests: pd.DataFrame, streams: Streams, level: int, windows: Sequence[Window]) -> dict[str, Any]:
+def _level(
+    requests: pd.DataFrame, streams: Streams, level: int, windows: Sequence[Window], drop_under: int
+) -> dict[str, Any]:
     measured = _measured(requests)
     measured = measured[measured["level"] == level]
-    ok = measured[measured["outcome"] == "ok"]
+    succeeded = measured[measured["outcome"] == "ok"]
+    ok = succeeded[~(floats(succeeded["output_tokens"]) < drop_under)]  # who was not counted is not short
     failed = measured[measured["outcome"] == "failed"]
     had_text = ok["chunks"] > 0
     seconds = [w.seconds for w in windows]
@@ -147,7 +162,8 @@ def _level(requests: pd.DataFrame, streams: Streams, level: int, windows: Sequen
         "concurrency": level,
         "repeat_count": len({w.repeat for w in windows} or set(measured["repeat"])),
         "requests": len(measured),
-        "succeeded": len(ok),
+        "succeeded": len(succeeded),
+        "dropped_short": len(succeeded) - len(ok),
         "failed": len(failed),
         "cancelled": int((measured["outcome"] == "cancelled").sum()),
         "errors": _counts(failed["error_class"].fillna("unknown")),
@@ -161,8 +177,8 @@ def _level(requests: pd.DataFrame, streams: Streams, level: int, windows: Sequen
         "chunk_gap_ms": _spread(_gaps_ms(ok), _TIME_QUANTILES, top=True),
         **_from_schedule(ok),
         "tokens_per_chunk": _tokens_per_chunk(ok),
-        "output_length": doubts.lengths(ok, "output_tokens"),
-        "prompt_length": doubts.lengths(ok, "prompt_tokens"),
+        "output_length": doubts.lengths(succeeded, "output_tokens"),
+        "prompt_length": doubts.lengths(succeeded, "prompt_tokens"),
         "empty": len(ok) - int(had_text.sum()),
         "zero_counted": int(((ok["output_tokens"] == 0) & (ok["token_source"] == "server") & had_text).sum()),
         "cached_tokens": _total(ok, "cached_tokens"),

@@ -34,7 +34,7 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
         "k=v, what this server does differently (repeatable; docs/backends.md lists them)",
     ),
     ("header", "", False, "'Name: value', sent with every request (repeatable); keys do not belong here"),
-    ("prompt-ids", "", False, "Send prompts as token ids, where backend and tokenizer can"),
+    ("prompt-ids", "", False, "Prompts of random token ids from a range, e.g. 1000-30000, not of words"),
     (
         "cache-salt",
         "off",
@@ -65,7 +65,7 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ("insecure", "", False, "Do not verify the server's certificate"),
     ("require-valid", "", False, "Exit with 4 if the verdict is invalid"),
 )
-FLAGS: Final = ("insecure", "prompt-ids", "require-valid")  # given or not, without a value
+FLAGS: Final = ("insecure", "require-valid")  # given or not, without a value
 REPEATABLE: Final = ("label", "backend-option", "header")
 
 

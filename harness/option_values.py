@@ -18,6 +18,7 @@ __all__ = [
     "ca_file",
     "choice",
     "headers",
+    "ids",
     "json_object",
     "levels",
     "name",
@@ -117,6 +118,17 @@ def word(value: str, name: str, choices: tuple[str, ...]) -> str:
     if value.lower() not in choices:
         raise ConfigError(f"--{name.replace('_', '-')} {value!r}: use {' or '.join(choices)}")
     return value.lower()
+
+
+def ids(value: str) -> tuple[int, int] | None:
+    """`1000-30000`: a range of token ids; None for an empty text."""
+    if not value:
+        return None
+    low, dash, high = (part.strip() for part in value.partition("-"))
+    plain = all(part.isascii() and part.isdigit() and len(part) < 8 for part in (low, high))
+    if not dash or not plain or int(low) >= int(high):
+        raise ConfigError(f"--prompt-ids {value!r}: give the first and the last token id, e.g. 1000-30000")
+    return int(low), int(high)
 
 
 def json_object(value: str) -> dict[str, Any]:

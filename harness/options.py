@@ -54,7 +54,7 @@ class Settings:
     stream: bool | None = None  # None: where the backend can
     backend_options: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    prompt_ids: bool = False
+    prompt_ids: tuple[int, int] | None = None  # first and last of the token ids that make up prompts
     cache_salt: str = "off"  # off, run or request
     drop_answers_under: int | None = None  # tokens; shorter answers are in no statistic
     retry_after: bool = True
@@ -79,6 +79,7 @@ class Settings:
             "extra_body": dict(self.extra_body),
             "backend_options": dict(self.backend_options),
             "headers": dict(self.headers),
+            "prompt_ids": self.prompt_ids and "{}-{}".format(*self.prompt_ids),
             "ca_file": self.ca_file and str(self.ca_file),
             "proxy": self.proxy and self.proxy.authority,
             **{f"{name}_s": limit for name, limit in zip(_TIMEOUTS, astuple(self.timeouts), strict=True)},
@@ -89,7 +90,7 @@ _AS_THEY_ARE = (
     *("api_mode", "model", "tokenizer", "requests_per_level", "repeats"),
     *("warmup", "seed", "run_name", "exact_output"),
     *("users", "spawn_rate", "run_time_s", "require_valid", "insecure"),
-    *("stream", "prompt_ids", "cache_salt", "drop_answers_under", "retry_after", "server_metrics"),
+    *("stream", "cache_salt", "drop_answers_under", "retry_after", "server_metrics"),
 )
 _TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
@@ -203,7 +204,7 @@ def read(options: Namespace, default_host: str | None) -> Settings:
             lambda: option_values.pairs(options.backend_option or [], "--backend-option"), {}
         ),
         headers=check(lambda: option_values.headers(options.header or []), {}),
-        prompt_ids=options.prompt_ids,
+        prompt_ids=check(lambda: option_values.ids(text("prompt_ids")), None),
         cache_salt=check(lambda: option_values.word(text("cache_salt"), "cache_salt", _SALTS), "off"),
         drop_answers_under=reader.limit("drop_answers_under"),
         retry_after=reader.choice("retry_after", _YES_NO) is not False,

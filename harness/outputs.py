@@ -131,6 +131,7 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
         ],
         client=fitness.summary(watched, [late for *_, late in fitness.sends(requests)], stamped),
         own_ends=settings.get("exact_output") is False,
+        drop_under=settings.get("drop_answers_under"),
     ) | {"server_metrics": server}
     with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
         files.write(run_dir / "summary.json", files.as_json(summary))

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from harness import report_client, report_server, report_settings
+from harness import report_client, report_levels, report_server, report_settings
 from harness.grid import NULL, clean, number
 from harness.report_style import CSS
 from harness.svg import Series, bars, chart
-from harness.tables import FEW, lengths
+from harness.tables import FEW
 
 __all__ = ["render"]
 
@@ -38,15 +38,6 @@ _DEFINITIONS: Final = (
     (NULL, "not measured, which is not 0"),
 )  # fmt: skip
 
-_COLUMNS: Final[Sequence[tuple[str, Sequence[tuple[str, str, str, float]]]]] = (
-    ("tokens/request", (("prompt", "prompt_tokens", "mean", 1), ("output", "output_tokens", "mean", 1))),
-    ("system tokens/s", (("output", "system_output_tokens_per_s", "", 1), ("total", "system_total_tokens_per_s", "", 1))),
-    ("tokens/s per request", tuple((p, "request_output_tokens_per_s", p, 1) for p in ("p10", "median", "p90"))),
-    ("TTFT ms", tuple((p, "ttft_ms", p, 1) for p in ("p50", "p95", "p99"))),
-    ("TPOT ms", tuple((p, "tpot_ms", p, 1) for p in ("p50", "p95"))),
-    ("E2E s", tuple((p, "e2e_ms", p, 1e-3) for p in ("p50", "p95"))),
-)  # fmt: skip
-
 
 def render(
     summary: Mapping[str, Any],
@@ -62,7 +53,7 @@ def render(
         *_tiles(summary),
         *_failures(summary["failures"]),
         *(_charts(levels) if summary["totals"]["succeeded"] else ()),
-        *_level_table(summary),
+        *report_levels.table(summary),
         '<div class="columns">',
         *(piece for heading, pairs in report_settings.about(settings) for piece in _pairs(heading, pairs)),
         *_pairs("Totals, all phases", _totals(summary)),
@@ -231,33 +222,6 @@ def _bars(level: Mapping[str, Any]) -> Iterator[str]:
         yield bars(title, names, [level[name][key] for key in keys], style)
 
 
-def _level_table(summary: Mapping[str, Any]) -> Iterator[str]:
-    levels = summary["levels"]
-    if not levels:
-        return
-    yield "<section><h2>Levels</h2>"
-    yield '<div class="wide"><table><thead><tr><th colspan="2"></th>'
-    yield from (f'<th class="group" colspan="{len(columns)}">{heading}</th>' for heading, columns in _COLUMNS)
-    yield "</tr><tr><th>users</th><th>ok/all</th>"
-    for _, columns in _COLUMNS:
-        yield from (f"<th{_first(i)}>{column[0]}</th>" for i, column in enumerate(columns))
-    yield "</tr></thead><tbody>"
-    for level in levels:
-        yield f"<tr><th>{level['concurrency']}</th><td>{level['succeeded']}/{level['requests']}</td>"
-        for _, columns in _COLUMNS:
-            for i, (_, name, key, scale) in enumerate(columns):
-                star = "*" if key == "p99" and 0 < level[name]["n"] < FEW else ""
-                value = level[name][key] if key else level[name]
-                yield f"<td{_first(i)}>{number(value, scale=scale)}{star}</td>"
-        yield "</tr>"
-    yield "</tbody></table></div>"
-    notes = [f"Lengths, {said}." for said in lengths(summary)]
-    if any(0 < level["ttft_ms"]["n"] < FEW for level in levels):
-        notes.append(f"* p99 of fewer than {FEW} requests: close to the slowest one.")
-    yield from (f'<p class="note">{_safe(note)}</p>' for note in notes)
-    yield "</section>"
-
-
 def _failures(failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not failures:
         return
@@ -269,10 +233,6 @@ def _failures(failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f"<tr><td>{one['count']:,}</td>" + "".join(f"<td>{_safe(cell)}</td>" for cell in cells) + "</tr>"
         )
     yield "</tbody></table></div></section>"
-
-
-def _first(index: int) -> str:
-    return ' class="first"' if index == 0 else ""
 
 
 def _totals(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

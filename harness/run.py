@@ -71,7 +71,9 @@ class Run:
         tls = context(settings.trust) if settings.target.tls else None
         self.engine = Engine(settings.target, settings.timeouts, tls=tls, proxy=settings.proxy)
         if settings.proxy:
-            say(f"{settings.target} is reached through the proxy {settings.proxy} ({settings.proxy.variable})")
+            say(
+                f"{settings.target} is reached through the proxy {settings.proxy} ({settings.proxy.variable})"
+            )
         self.lanes: dict[type[UserClass], Lane] = {}
         try:
             for user_class in user_classes:

@@ -151,11 +151,11 @@ def refusal(status: int, content_type: str, page: bytes) -> str | None:
         return "answered 501: start llama.cpp with --metrics"
     if status != 200:
         return f"answered {status}"
-    begin = page[:1000].lstrip().lower()
     kind = content_type.partition(";")[0].strip().lower()
-    if kind in ("text/html", "application/json") or begin.startswith((b"<", b"{", b"[")):
-        return f"is not Prometheus text but {kind or 'something else'}"
-    if begin and not re.match(rb"# ?(help|type|eof)\b|[a-z_:][\w:]*(\{.*\})?[ \t]+[-+.\dni]", begin):
+    if kind in ("text/html", "application/json"):
+        return f"is not Prometheus text but {kind}"
+    begin = page[:1000].lstrip()
+    if begin and not re.match(rb"#|[a-zA-Z_:][\w:]*(\{.*\})?[ \t]+[-+.\dNiI]", begin):
         return "is not Prometheus text"
     return None
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness import doubts, report_client, report_server
+from harness import doubts, report_client, report_server, server_says
 from harness import maritaca as theirs
 from harness.grid import NULL, Group, clean, columns, number, wrap
-from harness.windows import Floats
+from harness.windows import Floats, floats
 
 __all__ = ["FEW", "lengths", "maritaca", "render"]
 
@@ -30,10 +30,8 @@ _THEIR_FORMULAS: Final = (
     "generated_tps = output tokens / t_gen.  total_tps = (prompt + output tokens) / T.  System tokens = prompt and "
     "output tokens of a wave / median T of the wave.  T: the client's end-to-end time."
 )
-_THEIR_CLOCK: Final = (
-    "t_gen: the server's own decode time for {} requests, the client's E2E - TTFT for {}.  Answers of fewer than "
-    "100 tokens are kept; their script drops them."
-)
+_THEIR_CLOCK: Final = "t_gen: the server's own decode time for {} requests, the client's E2E - TTFT for {}."
+_THEIR_FILTER: Final = "Answers of fewer than {} tokens are {}; their script drops those of fewer than 100."
 
 
 def render(
@@ -51,6 +49,7 @@ def render(
     lines += wrap(_LEGEND, width)
     if any(0 < level["ttft_ms"]["n"] < FEW for level in levels):
         lines += wrap(f"* p99 of fewer than {FEW} requests: close to the slowest one.", width)
+    lines += _server_says(levels, width)
     lines += [line for said in lengths(summary) for line in wrap(f"lengths: {said}", width, later="  ")]
     lines += ["", *wrap(_totals(summary["totals"]), width), *_failures(summary["failures"], width)]
     if watched := report_client.line(summary["client"]):
@@ -72,6 +71,12 @@ def lengths(summary: Mapping[str, Any]) -> list[str]:
             level["output_length"],
             level["prompt_length"],
         )
+        if dropped := level.get("dropped_short"):
+            limit = summary["drop_answers_under"]
+            said.append(
+                f"{name}: {dropped} of {level['succeeded']} answers had fewer than {limit} tokens and are left out of "
+                "its statistics (--drop-answers-under), not of the system's rates"
+            )
         if answers["off"]:
             said.append(f"{name}: {doubts.answers_off(answers)}")
         elif answers["shorter"] or answers["longer"]:
@@ -88,6 +93,7 @@ def lengths(summary: Mapping[str, Any]) -> list[str]:
 def maritaca(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 110) -> str:
     """Maritaca's two tables with their formulas (`harness.maritaca`), over successful measured requests."""
     ok = requests[(requests["phase"] == "measure") & (requests["outcome"] == "ok")]
+    ok = ok[~(floats(ok["output_tokens"]) < (summary.get("drop_answers_under") or 0))]
     levels = [int(level["concurrency"]) for level in summary["levels"]]
     own, total, system, notes = [], [], [], []
     for level in levels:
@@ -111,7 +117,9 @@ def maritaca(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 11
         "",
     ]
     timed = theirs.server_timed(ok)
-    for note in (_THEIR_FORMULAS, _THEIR_CLOCK.format(timed, len(ok) - timed), *notes):
+    limit = summary.get("drop_answers_under")
+    kept = _THEIR_FILTER.format(limit or 100, "left out, as --drop-answers-under asks" if limit else "kept")
+    for note in (_THEIR_FORMULAS, _THEIR_CLOCK.format(timed, len(ok) - timed), kept, *notes):
         lines += wrap(note, width)
     return "\n".join(lines) + "\n"
 
@@ -152,6 +160,14 @@ def _level_groups(levels: Sequence[Mapping[str, Any]]) -> list[Group]:
         ("TPOT ms", ("p50", "p95"), picked("tpot_ms", ("p50", "p95"))),
         ("E2E s", ("p50", "p95"), picked("e2e_ms", ("p50", "p95"), 1e-3)),
     ]
+
+
+def _server_says(levels: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    names, cells = server_says.columns(levels)
+    if not names:
+        return []
+    users: Group = ("", ("users",), [[str(level["concurrency"])] for level in levels])
+    return ["", *columns([users, (server_says.CAPTION, names, cells)], width), ""]
 
 
 def _header(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:

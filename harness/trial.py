@@ -3,7 +3,7 @@
 Whether the key, the model and the route are right only a request of the load can tell where the routes that
 list things are open to all; and MariTalk Local's times are in ms or in s depending on its version. So one
 short answer is generated, through the load's own client, and judged. A server that is busy passes: it has
-understood the request.
+understood the request. Its id begins with `trial-`, so that it can be told apart in a server's log.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ _UNDER: Final = 100  # times that are a hundredth of the client's are of another
 
 def send(client: Client, ask: Ask) -> RequestRecord:
     """Send the request. Nobody else hears of it."""
-    alone = replace(client, worker="trial", keep=lambda _: None)
+    alone = replace(client, id_prefix="trial-", keep=lambda _: None)
     slot = Slot(level=1, repeat=1, phase=Phase.WARMUP)
     return alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)
 

@@ -35,7 +35,7 @@ _SAMPLE: Final = 16  # recycled prompts counted in `build`
 class RequestSpec:
     """One request to make. `prompt_tokens` is counted, overhead included; `output_tokens` is wanted."""
 
-    prompt: str
+    prompt: str | tuple[int, ...]  # text, or token ids
     prompt_tokens: int
     requested_prompt_tokens: int
     output_tokens: int

@@ -29,10 +29,7 @@ class Generic(LLMUser):
     """Asks for text of the configured sizes."""
 
     backend = os.environ.get("TOKENSWARM_BACKEND", "openai")
-    backend_options: ClassVar[Mapping[str, str]] = {
-        # "max_tokens_field": "max_completion_tokens",
-        # "length_fields": "none",
-    }
+    backend_options: ClassVar[Mapping[str, str]] = {"include_usage": "yes"}
 
     @task
     def generate(self) -> None:

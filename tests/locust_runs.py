@@ -96,15 +96,15 @@ def run(locustfile: str | Path, results: Path, *options: str, env: Mapping[str, 
 
 
 @contextmanager
-def simulator(*options: str, env: Mapping[str, str] = {}) -> Iterator[Server]:
-    """The built-in server on a free port."""
+def simulator(*options: str, env: Mapping[str, str] = {}, health: str = "/health") -> Iterator[Server]:
+    """The built-in server on a free port; ready when it answers at `health`, if only to ask for a key."""
     port = free_port()
     command = [sys.executable, "-m", "harness.simulator", "--port", str(port), *options]
     whole = dict(os.environ) | dict(env)
     with running(
         command,
         url=f"http://127.0.0.1:{port}",
-        health="/health",
+        health=health,
         name="the simulator",
         deadline_s=30,
         env=whole,
@@ -113,5 +113,6 @@ def simulator(*options: str, env: Mapping[str, str] = {}) -> Iterator[Server]:
 
 
 def truth(log: Path) -> pd.DataFrame:
-    """The simulator's own log."""
-    return pd.DataFrame([json.loads(line) for line in log.read_text().splitlines()])
+    """The simulator's own log, less the trial request that comes before a load."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    return pd.DataFrame([row for row in rows if not row["request_id"].startswith("trial-")])

@@ -90,12 +90,13 @@ def failures(rows_):
     return sorted(found, key=lambda one: -one["count"])[:10]
 
 
-def recompute_level(rows_, level, windows):
+def recompute_level(rows_, level, windows, least=None):
     """One entry of `levels`, from the rows."""
     windows = [w for w in windows if w["level"] == level]
     seconds = [(w["end_ns"] - w["start_ns"]) / 1e9 for w in windows]
     measured = [r for r in rows_ if r["phase"] == "measure" and r["level"] == level]
-    ok = [r for r in measured if r["outcome"] == "ok"]
+    succeeded = [r for r in measured if r["outcome"] == "ok"]
+    ok = [r for r in succeeded if least is None or r["output_tokens"] is None or r["output_tokens"] >= least]
 
     def inside(time):
         return any(w["start_ns"] <= time < w["end_ns"] for w in windows)
@@ -125,13 +126,15 @@ def recompute_level(rows_, level, windows):
         "server_prefill_ms",
         "server_decode_ms",
     )
-    figures = (*times, "dns_ms", "connect_ms", "tls_ms", "prompt_tokens", "output_tokens")
+    said = ("server_ttft_ms", "server_e2e_ms", "server_tokens_per_s", "acceptance_rate", "batch_size")
+    figures = (*times, *said, "dns_ms", "connect_ms", "tls_ms", "prompt_tokens", "output_tokens")
     high, low = (50, 90, 95, 99), (5, 10, 90)
     return {
         "concurrency": level,
         "repeat_count": len({w["repeat"] for w in windows}),
         "requests": len(measured),
-        "succeeded": len(ok),
+        "succeeded": len(succeeded),
+        "dropped_short": len(succeeded) - len(ok),
         "failed": sum(r["outcome"] == "failed" for r in measured),
         "cancelled": sum(r["outcome"] == "cancelled" for r in measured),
         "errors": dict(Counter(r["error_class"] for r in measured if r["outcome"] == "failed")),
@@ -150,8 +153,8 @@ def recompute_level(rows_, level, windows):
         "send_delay_ms": spread([(r["sent_ns"] - r["scheduled_ns"]) / 1e6 for r in ok], high),
         "ttft_scheduled_ms": spread([(r["first_content_ns"] - r["scheduled_ns"]) / 1e6 for r in whole], high),
         "tokens_per_chunk": sum(r["output_tokens"] for r in whole) / sum(r["chunks"] for r in whole),
-        "output_length": lengths(ok, "output_tokens"),
-        "prompt_length": lengths(ok, "prompt_tokens"),
+        "output_length": lengths(succeeded, "output_tokens"),
+        "prompt_length": lengths(succeeded, "prompt_tokens"),
         "empty": sum(not r["chunks"] for r in ok),
         "zero_counted": sum(
             r["chunks"] > 0 and (r["output_tokens"], r["token_source"]) == (0, "server") for r in ok
@@ -180,7 +183,7 @@ def recompute(run_dir: Path) -> dict:
             "output_tokens": total(row["output_tokens"] for row in table),
         },
         "levels": [
-            recompute_level(table, level, told["windows"])
+            recompute_level(table, level, told["windows"], told["settings"].get("drop_answers_under"))
             for level in sorted({window["level"] for window in told["windows"]})
         ],
         "failures": failures(table),

@@ -57,9 +57,16 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     "selectors": {"selftest.pacer", "simulator.engine"},
     "asyncio": {"simulator.cli", "simulator.engine", "simulator.server"},
     "threading": {"servers.process"},
-    "subprocess": {"demo", "selftest.lab", "servers.process"},
+    "subprocess": {
+        "demo",
+        "selftest.lab",
+        "servers.drive",
+        "servers.guard",
+        "servers.output",
+        "servers.process",
+    },
     "requests": {"control", "llama_sizer", "probe", "sizers"},
-    "time": {"clock", "probe", "selftest.stream", "servers.process", "simulator.server"},
+    "time": {"clock", "probe", "selftest.stream", "servers.waiting", "simulator.server"},
     "transformers": {"sizers"},
 }
 
@@ -76,8 +83,13 @@ CORE: Final = {
         "backends.base",
         "backends.openai",
         "backends.llamacpp",
+        "backends.sambanova",
+        "backends.servers",
+        "backends.tgi",
+        "backends.vllm",
     ),
     *("plan", "windows", "metrics", "doubts", "journal"),
+    *("proxy", "tunnel", "secrecy"),
 }
 WORLD: Final = {
     *("locust", "gevent", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing"),

@@ -7,6 +7,7 @@ import pytest
 from harness.cautions import cautions
 from harness.exchange import Timeouts
 from harness.options import Settings
+from harness.proxy import Proxy
 from harness.selftest import capacity
 from harness.target import parse
 
@@ -48,6 +49,16 @@ def test_tls_options_of_no_effect_are_said() -> None:
     assert said(ca_file=Path("x")) == [
         "--ca-file has no effect: http://h:1 is not https, so there is no certificate"
     ]
+
+
+def test_a_proxy_for_this_machine_is_said() -> None:
+    """Where it is elsewhere it cannot work, and some set it for all they do."""
+    proxy = Proxy("proxy", 3128, "HTTP_PROXY")
+    assert said("http://127.0.0.1:8080", proxy=proxy) == [
+        "http://127.0.0.1:8080 is this machine, and HTTP_PROXY names a proxy for it all the same: NO_PROXY=127.0.0.1 goes past it"
+    ]
+    assert said("http://h:1", proxy=proxy) == []
+    assert said("http://127.0.0.1:8080") == []
 
 
 def test_a_plan_beyond_one_worker_is_said_before_it_starts() -> None:

@@ -170,8 +170,9 @@ def test_command_is_what_a_user_would_type(
     """Our options become Locust's; those not given are the demonstration's own; it is shown ready to paste."""
     commands: list[list[str]] = []
 
-    def drive(command: list[str]) -> int:
+    def drive(command: list[str], environ: Mapping[str, str]) -> int:
         commands.append(command)
+        assert environ["NO_PROXY"] == environ["no_proxy"] == "127.0.0.1"  # whatever proxies there are
         return 0
 
     monkeypatch.setattr(demo, "drive", drive)

@@ -404,11 +404,18 @@ def test_distributed_flags_are_refused_clearly(tmp_path: Path, server: Server, f
 
 
 def test_a_body_that_is_never_accepted_stops_the_run(tmp_path: Path, server: Server) -> None:
-    """Ten 400s and no success: the rest is not sent, the server's words are said, exit 2."""
-    done = run(
-        "openai.py", tmp_path / "r", "--host", server.url, *SMALL, "--levels", "2", "--requests-per-level", "500",
-        "--extra-body", '{"messages": []}',
-    )  # fmt: skip
+    """Ten 400s and no success: the rest is not sent, the server's words are said, exit 2; at the trial if there is one."""
+    load = ("--levels", "2", "--requests-per-level", "500", "--extra-body", '{"messages": []}')
+    before = run("openai.py", tmp_path / "none", "--host", server.url, *SMALL, *load)
+    assert before.code == 2, before.err
+    (line,) = before.errors
+    assert line == (
+        f"tokenswarm: error: POST {server.url}/v1/chat/completions: answered 400 to a request of the load "
+        "(messages must be a list of at least one message) (--preflight no sends load all the same)"
+    )
+    assert not (tmp_path / "none").exists()
+    load = (*load, "--preflight", "no", "--model", "simulated")
+    done = run("openai.py", tmp_path / "r", "--host", server.url, *SMALL, *load)
     assert done.code == 2, done.err
     assert len(done.errors) == 1
     assert "http_client" in done.errors[0]

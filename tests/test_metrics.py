@@ -552,3 +552,28 @@ def test_stamps_read_from_the_file_keep_every_nanosecond(tmp_path: Path):
     streams = Streams.of(rows.load(tmp_path / "t.parquet"))
     assert streams.arrived(Window(1, 1, BASE_NS, BASE_NS + 1)).output_tokens == 0
     assert streams.arrived(Window(1, 1, BASE_NS + 1, BASE_NS + 2)).output_tokens == 1
+
+
+@pytest.mark.parametrize("least", [1, 3, 4, 100])
+def test_short_answers_are_dropped_only_where_asked_and_are_counted(hand, least):
+    """They leave the statistics and nothing else: outcomes, lengths and the system's rates still know them."""
+    [whole] = hand["levels"]
+    assert (hand["drop_answers_under"], whole["dropped_short"]) == (None, 0)
+    summary = summarise(HAND, HAND_WINDOWS, run_id="hand", planned=9, drop_under=least)
+    [level] = summary["levels"]
+    answers = HAND[(HAND["phase"] == "measure") & (HAND["outcome"] == "ok")]
+    kept = answers[answers["output_tokens"] >= least]
+    assert summary["drop_answers_under"] == least
+    assert level["dropped_short"] == len(answers) - len(kept)
+    assert level["output_tokens"]["n"] == len(kept)
+    assert level["e2e_ms"]["n"] == kept["e2e_ms"].notna().sum()
+    for name in (
+        "succeeded",
+        "requests",
+        "errors",
+        "output_length",
+        "system_output_tokens_per_s",
+        "requests_per_s",
+    ):
+        assert level[name] == whole[name]
+    assert summary["totals"] == hand["totals"]

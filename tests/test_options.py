@@ -61,15 +61,15 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "all three": (["--levels", "1,2", "-u", "4", "-r", "2", "-t", "1m"], {}),
     "bad levels and -u": (["--levels", "1,x", "-u", "4"], {}),
     "no levels": (["-u", "4", "-r", "2", "-t", "1m"], {}),
-    "flags": (["--require-valid", "--insecure", "--prompt-ids"], {}),
+    "flags": (["--require-valid", "--insecure"], {}),
     "a flag before a user class": (["--require-valid", "Chat"], {}),
     "flags by variable": (
         [],
-        {"TOKENSWARM_REQUIRE_VALID": "1", "TOKENSWARM_INSECURE": "yes", "TOKENSWARM_PROMPT_IDS": "1"},
+        {"TOKENSWARM_REQUIRE_VALID": "1", "TOKENSWARM_INSECURE": "yes"},
     ),
     "flags off by variable": (
         [],
-        {"TOKENSWARM_REQUIRE_VALID": "0", "TOKENSWARM_INSECURE": "no", "TOKENSWARM_PROMPT_IDS": "0"},
+        {"TOKENSWARM_REQUIRE_VALID": "0", "TOKENSWARM_INSECURE": "no"},
     ),
     "empty flags": ([], {"TOKENSWARM_REQUIRE_VALID": "", "TOKENSWARM_INSECURE": " "}),
 }
@@ -99,6 +99,7 @@ ENVIRONMENT: dict[str, tuple[str, object]] = {
     "STREAM": ("no", False),
     "BACKEND_OPTION": ("auth_scheme=Key", {"auth_scheme": "Key"}),
     "HEADER": ("ss-sn-options: accuracy_debug", {"ss-sn-options": "accuracy_debug"}),
+    "PROMPT_IDS": ("1000 - 30000", "1000-30000"),
     "CACHE_SALT": ("Run", "run"),
     "DROP_ANSWERS_UNDER": ("100", 100),
     "RETRY_AFTER": ("no", False),
@@ -107,7 +108,7 @@ ENVIRONMENT: dict[str, tuple[str, object]] = {
     "SERVE": ("llama-server -m x.gguf", None),
     "CA_FILE": (certifi.where(), certifi.where()),
 }
-FLAGS = {"require_valid", "insecure", "prompt_ids"}  # without a value
+FLAGS = {"require_valid", "insecure"}  # without a value
 CASES["environment"][1].update({f"TOKENSWARM_{name}": value for name, (value, _) in ENVIRONMENT.items()})
 
 
@@ -181,7 +182,7 @@ DEFAULTS: dict[str, Any] = {
     "stream": None,
     "backend_options": {},
     "headers": {},
-    "prompt_ids": False,
+    "prompt_ids": None,
     "cache_salt": "off",
     "drop_answers_under": None,
     "retry_after": True,
@@ -194,13 +195,16 @@ def test_defaults(parsed: Any) -> None:
     assert parsed["plain"][1] == DEFAULTS
 
 
+KEPT_AS = {"LABEL": "labels", "BACKEND_OPTION": "backend_options", "HEADER": "headers"}  # repeatable ones
+
+
 def test_variables_set_options(parsed: Any) -> None:
     """Every option is also TOKENSWARM_<NAME>."""
     assert {name.lower() for name in ENVIRONMENT} == set(DEFAULT_TEXTS)
     namespace, stored = parsed["environment"]
     for name, (value, kept) in ENVIRONMENT.items():
-        assert namespace[name.lower()] == ([value] if name == "LABEL" else value)
-        key = {"LABEL": "labels"}.get(name, name.lower() + "_s" * name.endswith("TIMEOUT"))
+        assert namespace[name.lower()] == ([value] if name in KEPT_AS else value)
+        key = KEPT_AS.get(name, name.lower() + "_s" * name.endswith("TIMEOUT"))
         assert stored.get(key) == kept
     assert parsed["several labels in one variable"][1]["labels"] == {"gpu": "a100", "site": "x"}
 
@@ -296,6 +300,7 @@ DEFAULT_TEXTS = {
     "stream": "auto",
     "backend_option": None,
     "header": None,
+    "prompt_ids": "",
     "cache_salt": "off",
     "drop_answers_under": "",
     "retry_after": "yes",
@@ -436,6 +441,8 @@ BAD: list[tuple[str, object, str]] = [
     ("stream", "maybe", "--stream 'maybe': use auto or yes or no"),
     ("cache_salt", "each", "--cache-salt 'each': use off or run or request"),
     ("server_metrics", "yes", "--server-metrics 'yes': use auto or no"),
+    ("prompt_ids", "5-5", "--prompt-ids '5-5': give the first and the last token id, e.g. 1000-30000"),
+    ("prompt_ids", "1,2", "--prompt-ids '1,2': give the first and the last token id, e.g. 1000-30000"),
     ("retry_after", "5", "--retry-after '5': use yes or no"),
     ("ready_timeout", "0", f"--ready-timeout '0': {SECONDS}"),
     ("drop_answers_under", "0", f"--drop-answers-under '0': {WHOLE} 1 to 10000000"),

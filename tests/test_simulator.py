@@ -59,6 +59,16 @@ class Server:
             is_json = reply.headers["Content-Type"].startswith("application/json")
             return reply.status, json.loads(raw) if is_json else raw.decode(), reply.headers
 
+    def raw(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
+        """Status, the body's bytes and headers."""
+        with closing(self.connect()) as connection:
+            data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            connection.request(method, path, data, headers or {})
+            reply = connection.getresponse()
+            return reply.status, reply.read(), reply.headers
+
     def post(self, path: str, body: Any) -> Any:
         """The JSON of a 200."""
         status, reply, _ = self.call("POST", path, body)

@@ -1,5 +1,6 @@
 """What the terminal shows: the right number under the right heading, in the width there is."""
 
+import re
 import pytest
 from synthetic_run import BASE_NS, record, run
 
@@ -25,8 +26,8 @@ def sweep(tmp_path_factory):
 
 
 def level_rows(text: str) -> list[list[str]]:
-    """The cells of the lines that begin with a number, down to the totals."""
-    lines = text.split("all phases: ", maxsplit=1)[0].splitlines()
+    """The cells of the level table's lines that begin with a number."""
+    lines = re.split("all phases: |by the server's", text, maxsplit=1)[0].splitlines()
     return [line.split() for line in lines if line.strip()[:1].isdigit()]
 
 
@@ -106,7 +107,7 @@ def test_a_usual_sweep_fits_into_one_block(sweep):
     """All columns beside one another in 110, the groups three spaces apart where there is room, two where not."""
     _, summary = sweep
     text = render(summary, {})
-    [heads] = [line for line in text.splitlines() if line.startswith("users")]
+    heads, *_ = [line for line in text.splitlines() if line.startswith("users")]
     names = "users ok/all prompt output output total p10 median p90 p50 p95 p99 p50 p95 p50 p95"
     assert " ".join(heads.split()) == names
     groups = [("", ["a"], [["1"]]), ("", ["b"], [["2"]])]
@@ -295,3 +296,28 @@ def test_maritacas_waves_do_not_cross_repeats(tmp_path):
 def test_maritacas_tables_fit_the_width(sweep):
     """110 columns by default."""
     assert max(map(len, maritaca(*sweep).splitlines())) <= 110
+
+
+def test_what_the_server_says_of_its_requests_is_a_table_of_its_own(sweep):
+    """Medians by its own clock, beside ours; columns it says nothing for are not there, nor an empty table."""
+    _, summary = sweep
+    said = render(summary, {}).split("by the server's own word, medians")[1].splitlines()
+    names = said[1].split()
+    assert names[0] == "users"
+    rows = [line.split() for line in said[3 : 3 + len(summary["levels"])]]
+    for row, level in zip(rows, summary["levels"], strict=True):
+        assert row[0] == str(level["concurrency"])
+        known = [
+            level[name]["median"] for name in ("server_queue_ms", "server_prefill_ms", "server_decode_ms")
+        ]
+        assert row[1:] == [number(figure) for figure in known if figure is not None]
+    silent = [
+        level | {name: spread() for name in level if name.startswith("server_")}
+        for level in summary["levels"]
+    ]
+    assert "by the server's own word" not in render(summary | {"levels": silent}, {})
+
+
+def spread():
+    """Figures of nothing."""
+    return {"median": None, "n": 0}

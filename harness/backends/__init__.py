@@ -20,11 +20,11 @@ from harness.target import Target
 
 # The first mode of a name is its default.
 BACKENDS: Final[Mapping[str, tuple[Backend, ...]]] = {
-    "openai": (OpenAI(mode="chat"), OpenAI(mode="completions")),
+    "openai": (OpenAI(mode="chat", templates=True), OpenAI(mode="completions")),
     "llamacpp": (
         LlamaCppCompletion(),
-        LlamaCppOpenAI(mode="chat"),
-        LlamaCppOpenAI(mode="completions"),
+        LlamaCppOpenAI(mode="chat", templates=True),
+        LlamaCppOpenAI(mode="completions", takes_ids=True),
     ),
     "vllm": (VLLM(mode="chat", templates=True), VLLM(mode="completions", takes_ids=True)),
     "tgi": (

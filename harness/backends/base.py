@@ -113,7 +113,9 @@ class Backend(ABC):
     facts: tuple[str, ...] = ()  # further routes that say what the server is, for `learn`
     any_model: bool = False  # serves one model under whatever name
     needs_model: bool = False  # cannot be asked without one
-    trial: bool = True  # nothing but a request of the load can tell whether the key, the model and the route are right
+    trial: bool = (
+        True  # nothing but a request of the load can tell whether the key, the model and the route are right
+    )
 
     # Fields a user may set with --backend-option, each with the words it may have (none: any).
     settable: ClassVar[Mapping[str, tuple[str, ...]]] = {"auth_header": (), "auth_scheme": ()}
@@ -191,7 +193,9 @@ class Backend(ABC):
     def _setting(self, name: str, said: str) -> object:
         if name not in self.settable:
             known = f"it has {', '.join(self.settable)}" if self.settable else "it has none"
-            raise ConfigError(f"--backend-option {name}={said}: backend {self.name!r} has no {name!r}; {known}")
+            raise ConfigError(
+                f"--backend-option {name}={said}: backend {self.name!r} has no {name!r}; {known}"
+            )
         now, choices = getattr(self, name), self.settable[name]
         if isinstance(now, bool):
             choices = ("yes", "no")

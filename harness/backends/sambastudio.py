@@ -6,12 +6,14 @@ true. That one holds the full text once more, which is no token, and the counts 
 `harness.backends.samba_metrics`). A line without a result is an error. Length is an upper bound only, and
 there is no seed; the endpoint's own sampling is left as it is.
 
-A model `COE/x` or `Bundle/x` is the expert x of a composition; any other name is not sent, for such an endpoint
-serves one model. Prompts are sent as they are (`process_prompt` false), without a chat template.
+A model `COE/x` or `Bundle/x` is the expert x of a composition, and so is the x of `--backend-option expert=x`, by
+which user classes of one run ask for different ones. Any other model is not sent: its endpoint serves just that.
+Prompts are sent as they are (`process_prompt` false), without a chat template.
 """
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -43,7 +45,9 @@ class SambaStudio(Backend):
     models: str | None = None
     project: str = ""
     endpoint: str = ""
+    expert: str = ""  # instead of the one that the model names
 
+    settable: ClassVar[Mapping[str, tuple[str, ...]]] = {"auth_header": (), "auth_scheme": (), "expert": ()}
     key_variables: ClassVar[tuple[str, ...]] = ("SAMBASTUDIO_API_KEY",)
 
     @property
@@ -61,7 +65,7 @@ class SambaStudio(Backend):
     def request(self, ask: Ask) -> HttpRequest:
         """The body; the user's own fields are parameters, but for those that are the body's."""
         params: Json = {"max_tokens_to_generate": ask.max_tokens}
-        if (expert := expert_of(ask.model)) is not None:
+        if (expert := self.expert or expert_of(ask.model)) is not None:
             params |= {"select_expert": expert, "process_prompt": False}
         body: Json = {"items": [{"id": "item1", "value": ask.words}]}
         if self.mode == "v1":

@@ -51,13 +51,13 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"--serve {self.prog.split()[-1]}: {message}")
 
 
-def start(text: str, host: Target) -> Served:
-    """Start what `--serve` says, and return when it is ready at `host`.
+def start(text: str, host: Target, deadline_s: float = DEADLINE_S) -> Served:
+    """Start what `--serve` says, and return when it is ready at `host`, within `deadline_s` unless it says otherwise.
 
     Raises:
         ConfigError: it cannot be read, does not fit `host`, or did not start; nothing is left running.
     """
-    recipe, deadline_s, log = _read(text, host)
+    recipe, deadline_s, log = _read(text, host, deadline_s)
     stack = ExitStack()
     say(f"--serve: starting {recipe.name}")
     server = stack.enter_context(serving(recipe, deadline_s=deadline_s, log=log, signals=False))
@@ -66,7 +66,7 @@ def start(text: str, host: Target) -> Served:
     return Served(server, stack)
 
 
-def _read(text: str, host: Target) -> tuple[Recipe, float, Path | None]:
+def _read(text: str, host: Target, deadline_s: float) -> tuple[Recipe, float, Path | None]:
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -77,11 +77,11 @@ def _read(text: str, host: Target) -> tuple[Recipe, float, Path | None]:
         raise ConfigError("--serve is empty: give a command line, or a kind of server such as llamacpp")
     if words[0] not in KINDS or not all(word.startswith("-") for word in words[1:2]):
         base = host.url("").rstrip("/")
-        return Recipe(Path(words[0]).name, words, base, CHECKS["openai"]), float(DEADLINE_S), None
-    return _kind(words, host)
+        return Recipe(Path(words[0]).name, words, base, CHECKS["openai"]), deadline_s, None
+    return _kind(words, host, deadline_s)
 
 
-def _kind(words: list[str], host: Target) -> tuple[Recipe, float, Path | None]:
+def _kind(words: list[str], host: Target, deadline_s: float) -> tuple[Recipe, float, Path | None]:
     if host.tls or host.host not in HERE:
         raise ConfigError(
             f"--serve {words[0]} starts a server on this machine, but --host is {host}: "
@@ -90,7 +90,7 @@ def _kind(words: list[str], host: Target) -> tuple[Recipe, float, Path | None]:
     parser = _Parser(prog="--serve", add_help=False)
     add_kinds(parser.add_subparsers(dest="kind", required=True), lambda _: None)
     where = ["--url", host.url("")] if words[0] == "command" else ["--port", str(host.port)]
-    args = parser.parse_args([words[0], *where, *words[1:]])
+    args = parser.parse_args([words[0], *where, "--deadline", f"{deadline_s:g}", *words[1:]])
     kind = KINDS[args.kind]
     recipe = kind.recipe(args)
     if address(recipe.url)[1] != host.port:

@@ -13,12 +13,12 @@ import os
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness import option_values
+from harness.clock import now_ns
 from harness.errors import ConfigError
 from harness.proxy import past
 from harness.say import say
@@ -92,12 +92,12 @@ def main(args: argparse.Namespace) -> int:
         print(recipe.shown())
         return 0
     kind.check()
-    start = time.monotonic()
+    start_ns = now_ns()
     reached = False
     try:
         with serving(recipe, deadline_s=deadline_s, log=log) as server:
             reached = True
-            took_s = time.monotonic() - start
+            took_s = (now_ns() - start_ns) / 1e9
             if command is not None:
                 return _run(command, recipe, server)
             print(f"{NAME}: {_ready(recipe, took_s)}; try: {recipe.example()}", flush=True)
@@ -122,7 +122,7 @@ def _wait(server: Server) -> None:
 def _run(command: Sequence[str], recipe: Recipe, server: Server) -> int:
     say(f"{recipe.name} is ready at {recipe.url}; running: {shlex.join(command)}")
     host, _ = address(recipe.url)
-    environ = {"LOCUST_HOST": recipe.url} | past(host, os.environ)
+    environ = past(host, os.environ) | {"LOCUST_HOST": recipe.url}
     code = drive(_found(command), environ, meanwhile=_teller(server))
     return 1 if code == 0 and server.ending() is not None else code
 

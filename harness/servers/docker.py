@@ -11,13 +11,13 @@ Sources: TGI's and vLLM's documentation of their images; the docker client's own
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from harness.errors import ConfigError
+from harness.servers.process import brief
 from harness.servers.ready import CHECKS
 from harness.servers.recipe import Recipe, base_url
 
@@ -119,21 +119,17 @@ def recipe(
         arguments: more of the server's.
     """
     name = f"tokenswarm-{what.backend}-{port}-{os.getpid()}"
-    shown = f"[{address}]" if ":" in address else address
-    folder, inside = _model(model)
+    mount, inside = _model(model)
     command = [
         *("docker", "run", "--rm", "--init", "--name", name),
         *(() if gpus == "none" else ("--gpus", gpus)),
         *what.memory,
-        *("--publish", f"{shown}:{port}:{what.port}"),
+        *("--publish", f"{f'[{address}]' if ':' in address else address}:{port}:{what.port}"),
         *("--volume", f"{_volume(volume or f'tokenswarm-{what.backend}')}:{what.cache}"),
-        *folder,
+        *mount,
         *("--env", "HF_TOKEN"),
         *options,
-        image or what.image,
-        *what.model,
-        inside,
-        *arguments,
+        *(image or what.image, *what.model, inside, *arguments),
     ]
     return Recipe(
         what.name,
@@ -156,23 +152,16 @@ def check() -> None:
     """
     if shutil.which("docker") is None:
         raise ConfigError(f"no program 'docker': {NO_DOCKER}")
-    command = ["docker", "version", "--format", "{{.Server.Version}}"]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CHECK_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ConfigError(
-            f"the docker daemon did not answer in {CHECK_S:g} s: see that it runs (`docker version`)"
-        ) from None
-    if done.returncode == 0:
+    code, said = brief(["docker", "version", "--format", "{{.Server.Version}}"], CHECK_S)
+    if code == 0:
         return
-    said = " ".join(done.stderr.split())
+    if code is None:
+        raise ConfigError(f"docker does not work ({said}): see what `docker version` says")
     if "permission denied" in said.lower():
         raise ConfigError(
-            f"this user may not use docker: `sudo usermod -aG docker $USER`, then log in again ({said[:200]})"
+            f"this user may not use docker: `sudo usermod -aG docker $USER`, then log in again ({said})"
         )
-    raise ConfigError(f"docker's daemon is not running: `sudo systemctl start docker` ({said[:200]})")
+    raise ConfigError(f"docker's daemon is not running: `sudo systemctl start docker` ({said})")
 
 
 def _model(model: str) -> tuple[tuple[str, ...], str]:

@@ -57,7 +57,7 @@ class Output:
         size = os.fstat(self._log.fileno()).st_size
         end = os.pread(self._log.fileno(), BYTES, max(0, size - BYTES))
         text = scrub.blot(end, scrub.secrets_in(os.environ)).decode(errors="replace")
-        return [_shown(line) for line in text.splitlines() if line.strip()][-LINES:]
+        return [_shown(line) for line in text.split("\n") if line.strip()][-LINES:]  # at no \r
 
     def tail(self) -> str:
         """They again, indented, ready to follow a sentence."""

@@ -41,9 +41,10 @@ from harness.servers.ready import ReadyCheck
 from harness.servers.recipe import GRACE_S, Recipe
 from harness.servers.waiting import address, wait_until_ready
 
-__all__ = ["Server", "ServerFailed", "free_port", "running", "serving"]
+__all__ = ["Server", "ServerFailed", "brief", "free_port", "running", "serving"]
 
 AFTERWARDS_S = 30.0
+BRIEF_CHARACTERS = 200
 ALREADY_GONE = re.compile("no such|already in progress", re.IGNORECASE)
 
 
@@ -171,22 +172,27 @@ def _guarded(recipe: Recipe) -> Iterator[Guard]:
 
 
 def _clean_up(recipe: Recipe) -> None:
-    command = list(recipe.afterwards)
+    code, said = brief(recipe.afterwards, AFTERWARDS_S)
+    if code != 0 and not ALREADY_GONE.search(said):
+        say(f"{recipe.name} may be left running ({said}): run `{' '.join(recipe.afterwards)}`")
+
+
+def brief(command: Sequence[str], limit_s: float) -> tuple[int | None, str]:
+    """Run a short command to its end: its exit code and what it said on stderr, on one line; None if it had no end."""
     try:
         done = subprocess.run(
-            command,
+            list(command),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=AFTERWARDS_S,
+            timeout=limit_s,
             check=False,
         )
-        said = done.stderr.strip()
-        failed = done.returncode != 0 and not ALREADY_GONE.search(said)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        failed, said = True, str(error)
-    if failed:
-        say(f"{recipe.name} may be left running ({' '.join(said.split())}): run `{' '.join(command)}`")
+    except subprocess.TimeoutExpired:
+        return None, f"no answer in {limit_s:g} s"
+    except OSError as error:
+        return None, str(error.strerror)
+    return done.returncode, " ".join(done.stderr.split())[:BRIEF_CHARACTERS]
 
 
 def _stop(process: subprocess.Popen[bytes], grace_s: float) -> None:

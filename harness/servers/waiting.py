@@ -36,7 +36,7 @@ def wait_until_ready(
         ServerFailed: it ended, or was not ready within `deadline_s`.
     """
     start = time.monotonic()
-    news_s, lacks_since, last = FIRST_NEWS_S, None, "nothing listened"
+    news_s, lacks_since, last = FIRST_NEWS_S, None, "nothing listened that speaks HTTP"
     while True:
         answer = _ask(recipe.url, recipe.ready)
         waited_s = time.monotonic() - start

@@ -1,13 +1,10 @@
 """`tokenswarm simulate`: the command around the server.
 
-Values are checked here, not by argparse, so that each bad one is a single line and exit code 2. Exit codes:
-0 stopped by SIGINT or SIGTERM, 1 the log could no longer be written, 2 a bad option.
+Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the log could no longer be written, 2 a bad option.
 """
 
 import argparse
 import asyncio
-import math
-import os
 import resource
 import signal
 import socket
@@ -19,30 +16,32 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError
 from harness.simulator import tls
-from harness.simulator.batching import CostModel
 from harness.simulator.engine import fine_loop
+from harness.simulator.options import add_options, profile_list, read_settings
 from harness.simulator.server import Connection, Settings, Simulator
-from harness.simulator.speech import SPEECHES
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from ssl import SSLContext
 
+__all__ = ["NAME", "add_options", "add_parser", "main", "read_settings"]
+
 NAME = "tokenswarm simulate"
 _BACKLOG = 4096
 _MOST_FILES = 65_536
-_DEFAULTS = Settings()
-_COST = _DEFAULTS.cost
 
 _DESCRIPTION = """\
-A server that answers like an LLM server, in real time, without a model. It speaks the OpenAI API and
-llama.cpp's own, and batches requests continuously: each engine step gives every running request one token
-and takes step-base-ms + step-per-seq-ms for each of them, so more users get more tokens per second in all
-and fewer each, until the slots are full and requests queue.
+A server that answers like an LLM server, in real time, without a model. It speaks the API that --speak
+names, and batches requests continuously: each engine step gives every running request one token and takes
+step-base-ms + step-per-seq-ms for each of them, so more users get more tokens per second in all and fewer
+each, until the slots are full and requests queue. A profile has the costs of a published system instead, and
+faults make it go wrong, the same way for the same requests under the same seed.
 """
 _EXAMPLE = """\
 example:
   tokenswarm simulate --port 8080 --slots 8 --log truth.jsonl
+  tokenswarm simulate --port 9000 --profile maritalk-1xA100-small
+  tokenswarm simulate --fault reset:0.02,after=5-50 --fault status:0.1,code=429,retry-after=1
   locust -f locustfiles/openai.py --host http://127.0.0.1:8080 --headless -u 8 -t 60s
 """
 
@@ -61,49 +60,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     return parser
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options, as text; `read_settings` checks them."""
-    for option, metavar, default, text in (
-        ("--host", "HOST", _DEFAULTS.host, "address to listen on"),
-        ("--port", "PORT", _DEFAULTS.port, "port; 0 takes a free one"),
-        ("--model", "NAME", _DEFAULTS.model, "the model id it serves"),
-        ("--speak", "NAME", _DEFAULTS.speaks, f"whose API it speaks: {', '.join(SPEECHES)}"),
-        ("--load-seconds", "S", _DEFAULTS.load_seconds, "for so long it says that it is loading its model"),
-        ("--slots", "N", _COST.slots, "requests in the batch at once; more wait"),
-        ("--prefill-rate", "TOKENS/S", _COST.prefill_tokens_per_s, "speed of reading prompts"),
-        ("--prefill-chunk", "TOKENS", _COST.prefill_chunk, "most prompt tokens in one step"),
-        ("--step-base-ms", "MS", _COST.step_base_ms, "a decode step's fixed cost"),
-        ("--step-per-seq-ms", "MS", _COST.step_per_seq_ms, "its cost for each running request"),
-        ("--context", "TOKENS", _DEFAULTS.context, "most tokens of a request, prompt and output"),
-        ("--mean-output-tokens", "TOKENS", _DEFAULTS.mean_output_tokens, "where answers end by themselves"),
-        ("--seed", "N", _DEFAULTS.seed, "same seed, same answers"),
-    ):
-        parser.add_argument(
-            option, metavar=metavar, default=str(default), help=f"{text} (default {_shown(default)})"
-        )
-    parser.add_argument(
-        "--log", metavar="FILE", help="write one JSON line a request; an old file is replaced"
-    )
-    parser.add_argument(
-        "--tls-cert", metavar="FILE", help="serve HTTPS with this certificate (PEM, a chain may follow it)"
-    )
-    parser.add_argument(
-        "--tls-key",
-        metavar="FILE",
-        help="its private key, without a passphrase (default: in --tls-cert's file)",
-    )
-    parser.add_argument(
-        "--api-key-env", metavar="NAME", help="ask for the API key held by this environment variable"
-    )
-
-
-def _shown(default: str | float) -> str:
-    return default if isinstance(default, str) else f"{default:g}"
-
-
 def main(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit code."""
     try:
+        if args.profile == "list":
+            print(profile_list(), end="")
+            return 0
         settings = read_settings(args)
         secure = tls.context(args.tls_cert, args.tls_key)
         # The log after the port: a command that cannot start must not empty an old log.
@@ -114,65 +76,6 @@ def main(args: argparse.Namespace) -> int:
         return 2
     except KeyboardInterrupt:  # before the loop could take the signal
         return 0
-
-
-def read_settings(args: argparse.Namespace) -> Settings:
-    """Check the options. Raises ConfigError for the first bad one."""
-    if not args.model.strip() or not args.model.isprintable():
-        raise ConfigError(f"--model {args.model!r}: give a name of printable characters")
-    return Settings(
-        host=args.host,
-        port=_integer("--port", args.port, 0, 65535),
-        model=args.model,
-        speaks=_speaks(args.speak),
-        load_seconds=_number("--load-seconds", args.load_seconds, 0, 1e6),
-        context=_integer("--context", args.context, 2, 10**9),
-        seed=_integer("--seed", args.seed, -(2**63), 2**63 - 1),
-        mean_output_tokens=_number("--mean-output-tokens", args.mean_output_tokens, 1, 1e9),
-        cost=CostModel(
-            slots=_integer("--slots", args.slots, 1, 100_000),
-            prefill_tokens_per_s=_number("--prefill-rate", args.prefill_rate, 1e-3, 1e12),
-            prefill_chunk=_integer("--prefill-chunk", args.prefill_chunk, 1, 10**9),
-            step_base_ms=_number("--step-base-ms", args.step_base_ms, 0, 1e7),
-            step_per_seq_ms=_number("--step-per-seq-ms", args.step_per_seq_ms, 0, 1e7),
-        ),
-        api_key=_api_key(args.api_key_env),
-    )
-
-
-def _integer(option: str, text: str, least: int, most: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise ConfigError(f"{option} {text}: give a whole number") from None
-    if not least <= value <= most:
-        raise ConfigError(f"{option} {text}: give a whole number from {least} to {most}")
-    return value
-
-
-def _number(option: str, text: str, least: float, most: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ConfigError(f"{option} {text}: give a number") from None
-    if not (math.isfinite(value) and least <= value <= most):
-        raise ConfigError(f"{option} {text}: give a number from {least:g} to {most:g}")
-    return value
-
-
-def _speaks(name: str) -> str:
-    if name not in SPEECHES:
-        raise ConfigError(f"--speak {name}: not known; give one of {', '.join(SPEECHES)}")
-    return name
-
-
-def _api_key(name: str | None) -> str | None:
-    if name is None:
-        return None
-    key = os.environ.get(name, "")
-    if not key.strip():
-        raise ConfigError(f"--api-key-env {name}: this environment variable is not set; put the key in it")
-    return key.strip()
 
 
 def _open_log(path: str | None) -> "AbstractContextManager[FileIO | None]":

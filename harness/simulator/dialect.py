@@ -101,11 +101,16 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request with the id and the date (Unix time, s) its reply will carry."""
+    """A request with the id its reply will carry and when it came, Unix time in s."""
 
     request: Request
     request_id: str
-    created: int
+    came_s: float
+
+    @property
+    def created(self) -> int:
+        """The date of the reply."""
+        return int(self.came_s)
 
 
 Handler: TypeAlias = Callable[[Call, Service], Plain | Generation]

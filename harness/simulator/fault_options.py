@@ -34,6 +34,11 @@ def read(text: str) -> Fault:
     return fault
 
 
+def summary() -> str:
+    """All kinds with their keys, in one line."""
+    return "; ".join(f"{kind} ({', '.join(keys)})" for kind, keys in _KEYS.items())
+
+
 _KEYS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.LATENCY: ("ms",),
     Kind.STALL: ("ms", "after"),

@@ -31,7 +31,8 @@ from harness.simulator.costs import CostModel, CostPoint, CostTable
 from harness.simulator.profile import FOLDER, Experiment, Figure, Profile, load, names, published
 
 MARK: Final = "# Below: computed by `python -m harness.simulator.fit`.\n"
-ROUNDS: Final = 200  # of corrections; some tens are enough
+ROUNDS: Final = 200  # of corrections at most
+NEAR: Final = 1e-6  # a miss of this size, as a share or in s, is none
 JITTER_MOST: Final = 1.0  # per cent
 DIGITS: Final = 4
 
@@ -121,6 +122,8 @@ def fit(profile: Profile, figures: Series[Figure]) -> CostModel:
                 experiment,
                 target,
             )
+            if abs(misses.decode - 1) < NEAR and abs(misses.seconds) < NEAR:
+                break
             step_ms *= misses.decode
             prefill_s = max(prefill_s / 2, prefill_s + misses.seconds)
         points.append(CostPoint(clients, _round(point.prefill_tokens_per_s), _round(step_ms)))

@@ -31,13 +31,13 @@ _CODES = {
 def usage(sequence: Sequence, call: Call) -> JsonObject:
     """Tokens and times. The queue is not in them."""
     speed = figures.sambanova_speed(sequence)
-    wait_s = (sequence.queue_ms or 0.0) / 1e3
+    start_s = call.came_s + (sequence.queue_ms or 0.0) / 1e3
     return {
         **figures.usage(sequence),
         "prompt_tokens_details": {"cached_tokens": 0},
         **speed,
-        "start_time": call.created + wait_s,
-        "end_time": call.created + wait_s + speed["total_latency"],
+        "start_time": start_s,
+        "end_time": start_s + speed["total_latency"],
         "acceptance_rate": None,
         "is_last_response": True,
     }

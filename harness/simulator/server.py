@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
                     self._send(CONTINUE)
                 return
             received_ns = now_ns()
-            self._answer(Call(request, _request_id(request.headers), int(time.time())), received_ns)
+            self._answer(Call(request, _request_id(request.headers), time.time()), received_ns)
 
     def _answer(self, call: Call, received_ns: int) -> None:
         dialect, handler = self._simulator.speech.find(call.request)

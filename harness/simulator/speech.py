@@ -15,8 +15,14 @@ from harness.simulator.llamacpp import (
     LLAMACPP_CHAT,
     LLAMACPP_COMPLETIONS,
 )
+from harness.simulator.maritaca import MARITACA, MARITACA_CHAT
+from harness.simulator.maritalk import MARITALK, MARITALK_2023
 from harness.simulator.openai import OPENAI, OPENAI_COMPLETIONS
+from harness.simulator.responses import RESPONSES
 from harness.simulator.sambanova import SAMBANOVA, SAMBANOVA_COMPLETIONS
+from harness.simulator.sambastudio import SAMBASTUDIO, SAMBASTUDIO_OPENAI, SAMBASTUDIO_V2
+from harness.simulator.tgi import TGI
+from harness.simulator.tgi_openai import TGI_COMPLETIONS, TGI_OPENAI
 from harness.simulator.vllm import VLLM, VLLM_COMPLETIONS, VLLM_METRICS, VLLM_METRICS_COMPLETIONS
 from harness.simulator.wire import Request
 
@@ -64,5 +70,10 @@ SPEECHES: Final[Mapping[str, Speech]] = {
     "llamacpp-2025": Speech((LLAMACPP_2025_CHAT, LLAMACPP_2025_COMPLETIONS, LLAMACPP_2025)),
     "vllm": Speech((VLLM_COMPLETIONS, VLLM)),
     "vllm-metrics": Speech((VLLM_METRICS_COMPLETIONS, VLLM_METRICS)),
+    "tgi": Speech((TGI_OPENAI, TGI_COMPLETIONS, TGI)),
+    "maritalk": Speech((MARITALK,)),
+    "maritalk-2023": Speech((MARITALK_2023,)),
+    "maritaca": Speech((MARITACA_CHAT, RESPONSES, MARITACA)),
+    "sambastudio": Speech((SAMBASTUDIO_V2, SAMBASTUDIO_OPENAI, SAMBASTUDIO)),
     "sambanova": Speech((SAMBANOVA_COMPLETIONS, SAMBANOVA)),
 }

@@ -15,21 +15,30 @@ from harness.simulator.batching import Sequence
 from harness.simulator.dialect import (
     Call,
     Dialect,
-    Filler,
     Generation,
-    Headers,
     Job,
     Plain,
     Rendering,
     Service,
     refused_in_stream,
 )
-from harness.simulator.fields import JsonObject, NoRoute, Refusal, read_body, read_bool
+from harness.simulator.fields import JsonObject, Refusal, read_body, read_bool
 from harness.simulator.keys import only_bearer
 from harness.simulator.tgi_request import Wanted, read_native, settled
+from harness.simulator.tgi_words import (
+    error,
+    event,
+    filler,
+    loading,
+    misshapen,
+    overload,
+    status,
+    stream_error,
+    stream_headers,
+    whole_headers,
+)
 
 PERMITS = 128  # --max-concurrent-requests
-COMPUTE_TYPE = "gpu+optimized"
 EOS = {"id": 2, "text": "</s>", "logprob": -0.015625, "special": True}
 _REASONS = {"stop": "eos_token", "length": "length"}
 _GUARDED = frozenset(
@@ -38,7 +47,6 @@ _GUARDED = frozenset(
         *("/v1/chat/completions", "/v1/completions"),
     }
 )
-_TYPES = {400: "validation", 422: "validation", 424: "generation", 429: "overloaded", 503: "healthcheck"}
 
 
 class GenerateRendering:
@@ -174,14 +182,6 @@ def turned_away(dialect: Dialect, refusal: Refusal, wanted: Wanted, service: Ser
     raise refusal
 
 
-def misshapen(refusal: Refusal) -> Plain:
-    """What its framework says of a body that is not of the right shape: plain text."""
-    if refusal.type is not None:
-        raise refusal
-    text = f"Failed to deserialize the JSON body into the target type: {refusal.message}"
-    return Plain(text.encode(), content_type="text/plain; charset=utf-8", status=422)
-
-
 def _read(call: Call) -> JsonObject | Plain:
     try:
         return read_body(call.request)
@@ -190,74 +190,6 @@ def _read(call: Call) -> JsonObject | Plain:
             return misshapen(refusal)
         text = f"Failed to parse the request body as JSON: {refusal.message}"
         return Plain(text.encode(), content_type="text/plain; charset=utf-8", status=400)
-
-
-def stream_headers(inputs: str) -> Headers:
-    """Known before the first token."""
-    return (
-        ("x-compute-type", COMPUTE_TYPE),
-        ("x-compute-characters", str(len(inputs))),
-        ("x-accel-buffering", "no"),
-    )
-
-
-def whole_headers(inputs: str, sequence: Sequence) -> Headers:
-    """Times: `x-compute-time` in s, the others in ms and cut. The time per token contains the prefill."""
-    queue_ms = sequence.queue_ms or 0.0
-    inference_ms = (sequence.prefill_ms or 0.0) + (sequence.decode_ms or 0.0)
-    return (
-        ("x-compute-type", COMPUTE_TYPE),
-        ("x-compute-time", str((queue_ms + inference_ms) / 1e3)),
-        ("x-compute-characters", str(len(inputs))),
-        ("x-total-time", str(int(queue_ms + inference_ms))),
-        ("x-validation-time", "0"),
-        ("x-queue-time", str(int(queue_ms))),
-        ("x-inference-time", str(int(inference_ms))),
-        ("x-time-per-token", str(int(inference_ms / max(1, sequence.produced)))),
-        ("x-prompt-tokens", str(sequence.prompt_tokens)),
-        ("x-generated-tokens", str(sequence.produced)),
-    )
-
-
-def event(value: object) -> bytes:
-    """A value as an event, without the space."""
-    return b"data:%b\n\n" % orjson.dumps(value)
-
-
-def error(refusal: Refusal) -> JsonObject:
-    """The body of an error; a missing key and a missing route have none."""
-    if refusal.status == 401 or isinstance(refusal, NoRoute):
-        return {}
-    kind = refusal.type or _TYPES.get(refusal.status, "incomplete_generation")
-    return {"error": refusal.message, "error_type": kind}
-
-
-def status(refusal: Refusal) -> int:
-    """Every bad value is a 422."""
-    return 422 if refusal.status == 400 else refusal.status
-
-
-def stream_error(refusal: Refusal) -> bytes:
-    """An error is an event like the others; nothing follows it."""
-    return event(error(refusal))
-
-
-def overload() -> Refusal:
-    """All permits taken."""
-    return Refusal(429, "Model is overloaded", type="overloaded")
-
-
-def filler(kind: Filler) -> bytes:
-    """A special token, which has no text of the answer; no role, no usage."""
-    if kind != "empty":
-        return b""
-    special = {"id": 1, "text": "", "logprob": 0.0, "special": True}
-    return event({"index": 0, "token": special, "generated_text": None, "details": None})
-
-
-def loading(call: Call) -> Plain:  # noqa: ARG001
-    """The real one does not listen before its model is there; this one is unhealthy until then."""
-    raise Refusal(503, "unhealthy", type="healthcheck")
 
 
 TGI = Dialect(

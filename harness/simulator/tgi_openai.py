@@ -13,12 +13,14 @@ import orjson
 
 from harness.simulator import figures, tokens
 from harness.simulator.batching import Sequence
-from harness.simulator.chunks import DONE
 from harness.simulator.dialect import Call, Dialect, Filler, Generation, Headers, Job, Plain, Service
 from harness.simulator.fields import JsonObject, Refusal, read_body, read_bool, read_object
-from harness.simulator.tgi import TGI, event, generation, misshapen, spoken, turned_away
+from harness.simulator.tgi import TGI, generation, spoken, turned_away
 from harness.simulator.tgi_facts import FINGERPRINT
 from harness.simulator.tgi_request import Wanted, read_chat, read_completions, settled
+from harness.simulator.tgi_words import event, misshapen
+
+DONE = b"data:[DONE]\n\n"
 
 
 class ChatRendering:

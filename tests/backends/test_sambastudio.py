@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from typing import Any
 
 import pytest
 from answers import ANY_JSON, answered, read_wire, sent, streamed, survives
@@ -107,7 +106,12 @@ def test_the_key() -> None:
     assert OPENAI.credentials("K1") == ("Authorization", "Bearer K1")
     for backend in (V1, V2, OPENAI):
         assert backend.key_variables == ("SAMBASTUDIO_API_KEY",)
-        assert (backend.health, backend.models, backend.trial, backend.forces_length) == (None, None, True, False)
+        assert (backend.health, backend.models, backend.trial, backend.forces_length) == (
+            None,
+            None,
+            True,
+            False,
+        )
     assert (V1.templates, OPENAI.templates) == (False, True)
     assert (V1.needs_model, OPENAI.needs_model) == (False, True)
 
@@ -127,7 +131,10 @@ def test_v1_streams_an_instance_and_predicts_instances() -> None:
     )
 
 
-@pytest.mark.parametrize("model", ["COE/Meta-Llama-3-8B-Instruct", "Bundle/Meta-Llama-3-8B-Instruct", "coe/Meta-Llama-3-8B-Instruct"])
+@pytest.mark.parametrize(
+    "model",
+    ["COE/Meta-Llama-3-8B-Instruct", "Bundle/Meta-Llama-3-8B-Instruct", "coe/Meta-Llama-3-8B-Instruct"],
+)
 def test_an_expert(model: str) -> None:
     """Is named, and gets the prompt as it is; the OpenAI-style flavour takes its name alone."""
     expert = "Meta-Llama-3-8B-Instruct"
@@ -140,6 +147,15 @@ def test_an_expert(model: str) -> None:
         "max_tokens_to_generate": 1000, "select_expert": expert, "process_prompt": False,
     }  # fmt: skip
     assert sent(OPENAI, ask)[1]["model"] == expert
+
+
+def test_an_expert_by_option() -> None:
+    """A class of users may have its own, whatever the model of the run."""
+    backend = V2.configured({"expert": "Mistral-7B"})
+    for model in (None, "llama", "COE/Meta-Llama-3-8B-Instruct"):
+        assert sent(backend, Ask("p", 9, model=model))[1]["params"] == {
+            "max_tokens_to_generate": 9, "select_expert": "Mistral-7B", "process_prompt": False,
+        }  # fmt: skip
 
 
 def test_v2_has_plain_parameters() -> None:
@@ -244,8 +260,14 @@ def test_a_stream_without_its_last_object_is_truncated(backend: Backend, said: t
     """However HTTP ended; what came is kept."""
     for cut in (False, True):
         answer = lines(backend, *said[:3], cut=cut)
-        assert (answer.error_class, answer.text, len(answer.times)) == (ErrorClass.TRUNCATED, "Era uma vez", 2)
-    half = streamed(backend, f"{said[0]}\n".encode(), said[2].encode()[:40], content_type="application/json", cut=True)
+        assert (answer.error_class, answer.text, len(answer.times)) == (
+            ErrorClass.TRUNCATED,
+            "Era uma vez",
+            2,
+        )
+    half = streamed(
+        backend, f"{said[0]}\n".encode(), said[2].encode()[:40], content_type="application/json", cut=True
+    )
     assert (half.error_class, half.text) == (ErrorClass.TRUNCATED, "Era ")
 
 
@@ -257,7 +279,7 @@ def test_an_answer_in_its_last_object_alone(backend: Backend, said: tuple[str, .
 
 
 @pytest.mark.parametrize(
-    ("line", "error_class", "said"),
+    ("line", "error_class", "words"),
     [
         ('{"error":{"code":400,"message":"prompt is too long","details":[]}}', ErrorClass.STREAM_ERROR, "prompt is too long"),
         ('{"result":{"responses":[{"stream_token":""}]},"error":{"message":"worker lost"}}', ErrorClass.STREAM_ERROR, "worker lost"),
@@ -271,6 +293,218 @@ def test_an_answer_in_its_last_object_alone(backend: Backend, said: tuple[str, .
 )  # fmt: skip
 @BOTH
 def test_a_line_that_is_no_result_is_an_error(
-    backend: Backend, said: tuple[str, ...], line: str, error_class: ErrorClass, **kwargs: Any
+    backend: Backend, said: tuple[str, ...], line: str, error_class: ErrorClass, words: str
 ) -> None:
-    """In mid-stream, and the last object after it does not clear it."""
+    """In mid-stream; what came before is kept, and the last object after it does not clear it."""
+    answer = lines(backend, said[0], line, said[3])
+    assert (answer.error_class, answer.error_message, answer.text) == (error_class, words, "Era ")
+
+
+def test_a_line_that_is_no_json() -> None:
+    """Is garbage if it is whole, and truncation if the stream was cut there."""
+    assert lines(V1, V1_LINES[0], "<html>", V1_LINES[3]).error_class is ErrorClass.BAD_STREAM
+    assert lines(V1, V1_LINES[0], "[1]", V1_LINES[3]).error_class is ErrorClass.BAD_STREAM
+
+
+# -- predict
+
+PREDICT = {
+    "v1": f'{{"status":{{"complete":true,"exitCode":0,"message":""}},"predictions":[{{{METRICS}}}]}}',
+    "v2": f'{{"items":[{{"id":"item1","value":{{{METRICS}}}}}]}}',
+}
+
+
+@pytest.mark.parametrize("mode", PREDICT)
+def test_a_predicted_answer(mode: str) -> None:
+    """One object with the same figures; no first token is seen."""
+    answer = answered(endpoint(mode, stream=False), PREDICT[mode].encode())
+    assert (answer.error_class, answer.text, answer.streamed) == (None, "Era uma vez", False)
+    assert (answer.prompt_tokens, answer.output_tokens, answer.finish_reason) == (26, 31, "length")
+    assert (answer.server_ttft_ms, answer.server_e2e_ms, answer.batch_size) == (125.0, 750.0, 4)
+
+
+def test_a_predicted_answer_without_figures() -> None:
+    """They are not measured, and not 0."""
+    answer = answered(endpoint("v1", stream=False), b'{"predictions":[{"completion":"Era"}]}')
+    assert (answer.error_class, answer.text) == (None, "Era")
+    assert (answer.prompt_tokens, answer.output_tokens, answer.finish_reason) == (None, None, None)
+    assert (answer.server_ttft_ms, answer.server_e2e_ms, answer.server_tokens_per_s) == (None, None, None)
+    assert (answer.acceptance_rate, answer.batch_size) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"predictions":[]}', '{"predictions":[]}'),
+        (b'{"predictions":[{"completion":null}],"error":{"message":"expert not found"}}', "expert not found"),
+        (b'{"status":{"complete":false,"exitCode":1,"message":"no worker"},"predictions":[{}]}', "no worker"),
+        (b'{"items":[{"id":"item1","value":{"completion":5}}]}', '{"items":[{"id":"item1","value":{"completion":5}}]}'),
+        (b'{"detail":"gone"}', "gone"),
+    ],
+)  # fmt: skip
+def test_a_predicted_body_without_an_answer_is_an_error(body: bytes, words: str) -> None:
+    """Under status 200."""
+    answer = answered(endpoint("v1", stream=False), body)
+    assert (answer.error_class, answer.error_message, answer.text) == (ErrorClass.STREAM_ERROR, words, "")
+
+
+@pytest.mark.parametrize("mode", URLS)
+@pytest.mark.parametrize(
+    ("status", "body", "error_class", "words"),
+    [
+        ("401 Unauthorized", f'{{"error":"Invalid key","predictions":[{{{METRICS}}}]}}', ErrorClass.AUTH, "Invalid key"),
+        ("404 Not Found", '{"detail":"endpoint not found"}', ErrorClass.NOT_FOUND, "endpoint not found"),
+        ("400 Bad Request", '{"error":{"code":3,"message":"bad params","details":[]}}', ErrorClass.HTTP_CLIENT, "bad params"),
+        ("429 Too Many Requests", "{}", ErrorClass.OVERLOAD, "{}"),
+        ("503 Service Unavailable", "no healthy upstream", ErrorClass.OVERLOAD, "no healthy upstream"),
+        ("504 Gateway Timeout", "upstream request timeout", ErrorClass.OVERLOAD, "upstream request timeout"),
+    ],
+)  # fmt: skip
+def test_errors_by_status(mode: str, status: str, body: str, error_class: ErrorClass, words: str) -> None:
+    """On every route; their bodies are never an answer, and 504 is overload."""
+    for stream in (True, False):
+        answer = answered(endpoint(mode, stream=stream), body.encode(), status=status)
+        assert (answer.error_class, answer.error_message, answer.text) == (error_class, words, "")
+
+
+# -- figures
+
+
+@pytest.mark.parametrize(
+    ("names", "field", "value"),
+    [
+        (("prompt_tokens_count", "prompt_tokens"), "prompt_tokens", 7),
+        (("completion_tokens_count", "completion_tokens"), "output_tokens", 7),
+        (("time_to_first_token", "time_to_first_response"), "server_ttft_ms", 7000.0),
+        (("total_latency", "model_execution_time"), "server_e2e_ms", 7000.0),
+        (
+            (
+                "completion_tokens_after_first_per_sec",
+                "completion_tokens_per_sec_after_first_response",
+                "throughput_after_first_token",
+            ),
+            "server_tokens_per_s",
+            7.0,
+        ),
+        (("acceptance_rate",), "acceptance_rate", 7.0),
+        (("batch_size_used",), "batch_size", 7),
+    ],
+)
+def test_the_names_a_figure_has_had(names: tuple[str, ...], field: str, value: float) -> None:
+    """Each is read, the older before the newer; null, text and what is below 0 are not measured."""
+
+    def measured(**said: object) -> object:
+        return getattr(
+            V2.read(
+                json.dumps({"result": {"items": [{"value": {"is_last_response": True, **said}}]}}).encode()
+            ),
+            field,
+        )
+
+    for name in names:
+        assert measured(**{name: 7}) == measured(**{name: 7.0}) == value
+        assert measured(**dict.fromkeys(names)) is None
+        for odd in (None, "7", -1, True, [7]):
+            assert measured(**{name: odd}) is None
+    both = {name: 7 + number for number, name in enumerate(names)}
+    assert measured(**both) == value
+    assert measured(**both | {names[0]: None}) == (None if len(names) == 1 else value / 7 * 8)
+
+
+def test_half_a_token_is_no_count() -> None:
+    """A count may be written 26.0."""
+    said = '{"predictions":[{"completion":"a","prompt_tokens_count":26.0,"completion_tokens_count":3.5}]}'
+    delta = endpoint("v1", stream=False).read(said.encode())
+    assert (delta.prompt_tokens, delta.output_tokens) == (26, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [("end_of_text", "stop"), ("stop_sequence", "stop"), ("max_len_reached", "length"), ("new", "new"), ("", None)],
+)  # fmt: skip
+def test_why_it_stopped(reason: str, finish: str | None) -> None:
+    """In the field's words where they are known."""
+    said = f'{{"result":{{"responses":[{{"is_last_response":true,"completion":"a","stop_reason":"{reason}"}}]}}}}'
+    assert V1.read(said.encode()).finish_reason == finish
+
+
+# -- the OpenAI-style flavour
+
+CHUNKS = (
+    b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n',
+    b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Era uma"},"finish_reason":null}]}\n\n',
+    b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":" vez"},"finish_reason":"length"}]}\n\n',
+)
+USAGE = (
+    b'data: {"id":"c1","choices":[],"usage":{"prompt_tokens":26,"completion_tokens":31,"total_tokens":57,'
+    b'"time_to_first_token":0.125,"total_latency":0.75,"completion_tokens_after_first_per_sec":48.5,'
+    b'"batch_size_used":null,"acceptance_rate":0.75,"is_last_response":true}}\n\n'
+)
+
+
+def test_an_openai_style_stream() -> None:
+    """Chunks, then a usage with times in s."""
+    answer = streamed(OPENAI, *CHUNKS, USAGE, b"data: [DONE]\n\n")
+    assert (answer.error_class, answer.text, answer.finish_reason) == (None, "Era uma vez", "length")
+    assert answer.times == [2_000_000, 3_000_000]
+    assert (answer.prompt_tokens, answer.output_tokens) == (26, 31)
+    assert (answer.server_ttft_ms, answer.server_e2e_ms, answer.server_tokens_per_s) == (125.0, 750.0, 48.5)
+    assert (answer.acceptance_rate, answer.batch_size) == (0.75, None)
+
+
+def test_an_openai_style_answer() -> None:
+    """The same usage in a body."""
+    body = (
+        b'{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"Era"},"finish_reason":"stop"}],'
+        b'"usage":{"prompt_tokens":2,"completion_tokens":1,"total_latency":0.5,"time_to_first_token":null}}'
+    )
+    answer = answered(endpoint("openai", stream=False), body)
+    assert (answer.error_class, answer.text, answer.output_tokens) == (None, "Era", 1)
+    assert (answer.server_e2e_ms, answer.server_ttft_ms) == (500.0, None)
+
+
+@pytest.mark.parametrize(
+    ("event", "error_class", "words"),
+    [
+        (b'event: error_event\ndata: {"message":"worker lost"}\n\n', ErrorClass.STREAM_ERROR, "worker lost"),
+        (b'data: {"error":{"message":"worker lost","code":500}}\n\n', ErrorClass.STREAM_ERROR, "worker lost"),
+        (b'data: {"error":{"message":"queue full","code":504}}\n\n', ErrorClass.OVERLOAD, "queue full"),
+    ],
+)
+def test_an_error_in_an_openai_style_stream(event: bytes, error_class: ErrorClass, words: str) -> None:
+    """By an event's name, or by a key; [DONE] does not clear it."""
+    answer = streamed(OPENAI, *CHUNKS[:2], event, b"data: [DONE]\n\n")
+    assert (answer.error_class, answer.error_message, answer.text) == (error_class, words, "Era uma")
+
+
+# -- whatever else is sent
+
+
+@given(st.binary(max_size=60) | ANY_JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
+    """On every flavour, streamed or not."""
+    for mode in URLS:
+        survives(endpoint(mode), data)
+        survives(endpoint(mode, stream=False), data)
+
+
+FIELDS = st.sampled_from(["stream_token", "completion", "is_last_response", "total_latency", "completion_tokens_count",
+                          "stop_reason", "error", "value", "batch_size_used"])  # fmt: skip
+
+
+@given(st.dictionaries(FIELDS, ANY_JSON), ANY_JSON)
+def test_any_values_of_its_own_fields(said: dict[str, object], other: object) -> None:
+    """Whatever stands in them, and where they stand."""
+    shapes: list[dict[str, object]] = [
+        {"result": {"responses": [said]}},
+        {"result": {"items": [{"value": said}]}},
+        {"predictions": [said]},
+        {"items": [said, other]},
+        {"result": other, "error": None},
+        {"result": {"responses": other, "status": other}},
+        {"choices": [], "usage": said},
+    ]
+    for shape in shapes:
+        for mode in URLS:
+            assert survives(endpoint(mode), json.dumps(shape).encode()) is not None
+            assert survives(endpoint(mode, stream=False), json.dumps(shape).encode()) is not None

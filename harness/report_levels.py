@@ -1,0 +1,68 @@
+"""The report's table of levels, and under it what the server says of its requests."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from harness import server_says
+from harness.grid import clean, number
+from harness.tables import FEW, lengths
+
+__all__ = ["table"]
+
+_COLUMNS: Final[Sequence[tuple[str, Sequence[tuple[str, str, str, float]]]]] = (
+    ("tokens/request", (("prompt", "prompt_tokens", "mean", 1), ("output", "output_tokens", "mean", 1))),
+    ("system tokens/s", (("output", "system_output_tokens_per_s", "", 1), ("total", "system_total_tokens_per_s", "", 1))),
+    ("tokens/s per request", tuple((p, "request_output_tokens_per_s", p, 1) for p in ("p10", "median", "p90"))),
+    ("TTFT ms", tuple((p, "ttft_ms", p, 1) for p in ("p50", "p95", "p99"))),
+    ("TPOT ms", tuple((p, "tpot_ms", p, 1) for p in ("p50", "p95"))),
+    ("E2E s", tuple((p, "e2e_ms", p, 1e-3) for p in ("p50", "p95"))),
+)  # fmt: skip
+
+
+def table(summary: Mapping[str, Any]) -> Iterator[str]:
+    """The section; nothing for a run without levels."""
+    levels = summary["levels"]
+    if not levels:
+        return
+    yield "<section><h2>Levels</h2>"
+    yield '<div class="wide"><table><thead><tr><th colspan="2"></th>'
+    yield from (f'<th class="group" colspan="{len(columns)}">{heading}</th>' for heading, columns in _COLUMNS)
+    yield "</tr><tr><th>users</th><th>ok/all</th>"
+    for _, columns in _COLUMNS:
+        yield from (f"<th{_first(i)}>{column[0]}</th>" for i, column in enumerate(columns))
+    yield "</tr></thead><tbody>"
+    for level in levels:
+        yield f"<tr><th>{level['concurrency']}</th><td>{level['succeeded']}/{level['requests']}</td>"
+        for _, columns in _COLUMNS:
+            for i, (_, name, key, scale) in enumerate(columns):
+                star = "*" if key == "p99" and 0 < level[name]["n"] < FEW else ""
+                value = level[name][key] if key else level[name]
+                yield f"<td{_first(i)}>{number(value, scale=scale)}{star}</td>"
+        yield "</tr>"
+    yield "</tbody></table></div>"
+    yield from _server_says(levels)
+    notes = [f"Lengths, {said}." for said in lengths(summary)]
+    if any(0 < level["ttft_ms"]["n"] < FEW for level in levels):
+        notes.append(f"* p99 of fewer than {FEW} requests: close to the slowest one.")
+    yield from (f'<p class="note">{escape(clean(note))}</p>' for note in notes)
+    yield "</section>"
+
+
+def _server_says(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    names, cells = server_says.columns(levels)
+    if not names:
+        return
+    yield f'<div class="wide"><table><thead><tr><th></th><th class="group" colspan="{len(names)}">'
+    yield f"{server_says.CAPTION}</th></tr><tr><th>users</th>"
+    yield from (f"<th{_first(i)}>{name}</th>" for i, name in enumerate(names))
+    yield "</tr></thead><tbody>"
+    for level, row in zip(levels, cells, strict=True):
+        yield f"<tr><th>{level['concurrency']}</th>"
+        yield from (f"<td{_first(i)}>{cell}</td>" for i, cell in enumerate(row))
+        yield "</tr>"
+    yield "</tbody></table></div>"
+
+
+def _first(index: int) -> str:
+    return ' class="first"' if index == 0 else ""

@@ -1,0 +1,174 @@
+"""Runs the experiments: a simulator for each profile, and Locust against it, level by level, as users run it.
+
+A published wave is c requests at once, all awaited before the next. Here it is one pass of a sweep whose level c
+has c requests: every user sends one, and the next pass begins when all have been answered. So a level of r waves
+is `--levels c --requests-per-level c --repeats r`, one command a level.
+
+Profiles are worked off side by side, for both sides of an experiment mostly wait: each of those that nobody
+streams in a lane of its own, and those that are streamed, with up to 1,300 tokens a second, in a few.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import harness
+from harness.errors import ConfigError
+from harness.proxy import past
+from harness.say import say
+from harness.servers.leash import leashed
+from harness.servers.process import free_port, running
+from harness.simulator.profile import Experiment, Profile
+
+STREAMING_LANES: Final = 2
+TOKENIZER: Final = Path(harness.__file__).parent / "simulator" / "tokenizer"
+_LOOK_S: Final = 0.2
+_STOP_S: Final = 5.0
+NOT_STREAMED: Final = frozenset({"maritalk"})
+_HEALTH: Final = {"maritalk": "/"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One Locust command: a level of a profile. Its run directory is the only one in `folder`."""
+
+    profile: Profile
+    experiment: Experiment
+    clients: int
+    folder: Path
+
+    def command(self, url: str) -> list[str]:
+        """What to run; a user would type `locust` for its first three words."""
+        settings = {
+            "-f": _locustfile(self.profile.speaks),
+            "--host": url,
+            "--levels": self.clients,
+            "--requests-per-level": self.clients,
+            "--repeats": self.experiment.repeats,
+            "--prompt-tokens": self.experiment.prompt_tokens,
+            "--output-tokens": self.experiment.output_tokens,
+            "--tokenizer": TOKENIZER,
+            "--results-dir": self.folder,
+        }
+        words = [str(word) for pair in settings.items() for word in pair]
+        return [sys.executable, "-m", "locust", *words, "--headless"]
+
+    @property
+    def log(self) -> Path:
+        """What Locust printed."""
+        return self.folder / "locust.log"
+
+
+@dataclass(slots=True)
+class Lane:
+    """Sweeps that are run one after another."""
+
+    left: deque[Sweep]
+    sweep: Sweep | None = None
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+
+def sweeps(profile: Profile, folder: Path) -> list[Sweep]:
+    """A profile's levels in their order. None, if nothing was published of it."""
+    experiment = profile.experiment
+    if experiment is None:
+        return []
+    return [
+        Sweep(profile, experiment, clients, folder / profile.name / f"{clients}-clients")
+        for clients in experiment.levels
+    ]
+
+
+def lanes(profiles: Iterable[Profile], folder: Path) -> list[Lane]:
+    """What runs beside what; never two sweeps of one profile, for they would load the same server."""
+    alone: list[Lane] = []
+    shared = [Lane(deque()) for _ in range(STREAMING_LANES)]
+    for profile in profiles:
+        own = sweeps(profile, folder)
+        if profile.speaks in NOT_STREAMED:
+            alone.append(Lane(deque(own)))
+        else:
+            min(shared, key=lambda lane: len(lane.left)).left.extend(own)
+    return [lane for lane in (*alone, *shared) if lane.left]
+
+
+def run(profiles: Sequence[Profile], folder: Path) -> Iterator[Sweep]:
+    """Run all sweeps; gives each when it is over, as it ends.
+
+    Raises:
+        ConfigError: Locust failed, or a server did not start.
+    """
+    with ExitStack() as stack:
+        urls = {profile.name: stack.enter_context(_serving(profile)) for profile in profiles}
+        busy = lanes(profiles, folder)
+        stack.callback(_stop, busy)
+        while busy:
+            for lane in busy:
+                if lane.process is None:
+                    _begin(lane, urls)
+                elif lane.process.poll() is not None and lane.sweep is not None:
+                    _check(lane.sweep, lane.process.returncode)
+                    yield lane.sweep
+                    lane.process = lane.sweep = None
+            busy[:] = [lane for lane in busy if lane.process is not None or lane.left]
+            time.sleep(_LOOK_S)
+
+
+@contextmanager
+def _serving(profile: Profile) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "harness.simulator", "--port", str(port), "--profile", profile.name]
+    url = f"http://127.0.0.1:{port}"
+    health = _HEALTH.get(profile.speaks, "/health")
+    with running(command, url=url, health=health, name=profile.name, deadline_s=60):
+        yield url
+
+
+def _begin(lane: Lane, urls: dict[str, str]) -> None:
+    sweep = lane.left.popleft()
+    sweep.folder.mkdir(parents=True, exist_ok=True)
+    command = sweep.command(urls[sweep.profile.name])
+    say(f"reproduce: {sweep.profile.name}: {shlex.join(['locust', *command[3:]])}")
+    with sweep.log.open("wb") as log:
+        # A session of its own: Ctrl-C at the terminal is ours to hand on.
+        lane.process = subprocess.Popen(
+            leashed(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=past("127.0.0.1", os.environ),
+            start_new_session=True,
+        )
+    lane.sweep = sweep
+
+
+def _check(sweep: Sweep, code: int) -> None:
+    if code:
+        what = f"{sweep.profile.name}, {sweep.clients} clients"
+        raise ConfigError(f"{what}: locust ended with exit code {code}; see {sweep.log}")
+
+
+def _stop(busy: Iterable[Lane]) -> None:
+    processes = [lane.process for lane in busy if lane.process is not None]
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
+        process.kill()
+        process.wait()
+
+
+def _locustfile(speaks: str) -> Path:
+    path = Path(harness.__file__).parent.parent / "locustfiles" / f"{speaks}.py"
+    if not path.is_file():
+        raise ConfigError(f"no {path}: run this from a checkout, where locustfiles/ is beside harness/")
+    return path
