@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-llamacpp demo-gemma test fuzz check format bench bench-peers up lock clean
+.PHONY: help demo demo-llamacpp demo-gemma test fuzz check format bench bench-peers reproduce-tables up lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: $(VENV)/runtime.done ## How exact the client is and what an event costs, 
 
 bench-peers: $(VENV)/runtime.done ## The same load with aiperf, guidellm, evalscope and inference-perf (8 GB to install once; BENCH_ARGS=--help)
 	@$(BIN)/python bench/peers.py $(BENCH_ARGS)
+
+reproduce-tables: $(VENV)/runtime.done ## Published benchmarks once more, against profiles of the published systems (12 minutes; REPRODUCE_ARGS=--help)
+	@$(BIN)/python -m harness.reproduce $(REPRODUCE_ARGS)
 
 up: ## InfluxDB and Grafana: not built yet
 	@echo "make up: the monitoring stack (InfluxDB, Grafana) is not part of this version; see CHANGELOG.md" >&2; exit 2

@@ -59,6 +59,11 @@ class Answer:
         return count
 
     @property
+    def counted(self) -> int | None:
+        """Output tokens. A stream that broke off has no final count, but its last event may have a running one."""
+        return self.tokens_so_far if self.output_tokens is None else self.output_tokens
+
+    @property
     def first_answer_ns(self) -> int | None:
         """Arrival of the first answer text."""
         return None if self.first_answer is None else self.times[self.first_answer]

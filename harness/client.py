@@ -78,8 +78,6 @@ class Client:
 
     def _record(self, labels: _Labels, exchange: Exchange) -> RequestRecord:
         answer = decode(self.backend, exchange.received, self.engine.drain)
-        # A stream that broke off has no final count, but its last event may have a running one.
-        counted = answer.tokens_so_far if answer.output_tokens is None else answer.output_tokens
         outcome, error_class, message = _judge(exchange, answer)
         set_up = exchange.set_up or SetUp()
         return RequestRecord(
@@ -102,9 +100,9 @@ class Client:
             requested_prompt_tokens=labels.prompt_tokens,
             requested_output_tokens=labels.max_tokens,
             prompt_tokens=answer.prompt_tokens,
-            output_tokens=counted,
+            output_tokens=answer.counted,
             cached_tokens=answer.cached_tokens,
-            token_source=None if counted is None else TokenSource.SERVER,
+            token_source=None if answer.counted is None else TokenSource.SERVER,
             stamp_source=_stamp_source(exchange.received),
             streamed=answer.streamed,
             http_status=answer.status,

@@ -105,7 +105,8 @@ def _read_stream(
             ):
                 break
             breathe()
-    if not answer.done and not (complete and (answer.finish_reason or backend.ends_on_close)):
+    closed = backend.ends_on_close and bool(answer.ends)  # a login page ends on close too
+    if not answer.done and not (complete and (answer.finish_reason or closed)):
         # [DONE] is a convention some servers leave out; a finish reason in a body that ended as HTTP says
         # it should is an end mark too.
         answer.fail(ErrorClass.TRUNCATED, "the stream ended without its end mark")

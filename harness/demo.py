@@ -3,23 +3,17 @@
 The server is one this machine can run without any set-up: the built-in simulator, llama.cpp on a tiny
 random model, or llama.cpp on Gemma 3 270M. Load is made by Locust in a child process, with the very
 command line a user would type; it is printed before it runs. Its exit code is ours.
-
-A signal to this process is handed on to Locust, once for each, and the server is stopped only after Locust
-has drained and gone. That needs Locust in a process group of its own: in ours, Ctrl-C at a terminal would
-reach it directly and `kill` would not, and which of the two happened cannot be told.
 """
 
 import argparse
 import os
 import shlex
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import harness
@@ -27,7 +21,7 @@ from harness import files
 from harness.errors import ConfigError
 from harness.proxy import past
 from harness.servers import llamacpp
-from harness.servers.leash import leashed
+from harness.servers.drive import drive
 from harness.servers.process import Server, free_port, running
 
 if TYPE_CHECKING:
@@ -35,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "main"]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # `python -m locust`, but that Ctrl-C while it is still importing ends it without a traceback.
 LOCUST = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); "
@@ -125,44 +118,6 @@ def main(args: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"tokenswarm demo: {error}", file=sys.stderr)
         return 2
-
-
-def drive(command: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
-    """Run `command` to its end, every signal to us handed on to it; its exit code, or 128 + its signal.
-
-    `environ` is its environment, ours by default.
-    """
-    with _handing_on() as hand_to:
-        # Not from the terminal: Locust's keys would stop a process group in the background.
-        process = subprocess.Popen(leashed(command), stdin=subprocess.DEVNULL, process_group=0, env=environ)
-        hand_to(process)
-        code = process.wait()
-    return code if code >= 0 else 128 - code
-
-
-@contextmanager
-def _handing_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
-    """Signals go to the child, once it is named; those that came before it was, right then."""
-    early: list[int] = []
-    children: list[subprocess.Popen[bytes]] = []
-
-    def forward(signum: int, _frame: FrameType | None) -> None:
-        if children:
-            children[0].send_signal(signum)
-        else:
-            early.append(signum)
-
-    def hand_to(process: subprocess.Popen[bytes]) -> None:
-        children.append(process)
-        while early:
-            process.send_signal(early.pop())
-
-    before = {signum: signal.signal(signum, forward) for signum in SIGNALS}
-    try:
-        yield hand_to
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
 
 
 def _command(demo: Demo, args: argparse.Namespace, locustfile: Path, server: Server) -> list[str]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Protocol
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from harness.id_prompts import IdPrompts
 from harness.options import Settings
 from harness.probe import Facts, probe
 from harness.record import RequestRecord
+from harness.server_sizer import ServerSizer
 from harness.sizers import Sizer
 from harness.target import Target
 from harness.workload import RequestSpec
@@ -76,7 +78,7 @@ class Lane:
         """A request with what the settings and the server add to it."""
         settings = self.settings
         exact = self.facts.forces_length if settings.exact_output is None else settings.exact_output
-        salt = f"{self.salt}-{uuid4().hex}" if settings.cache_salt == "request" else self.salt
+        salt = f"{self.salt}-{uuid4().hex}" if settings.wording.cache_salt == "request" else self.salt
         return Ask(
             prompt=prompt if isinstance(prompt, str) else tuple(prompt),
             max_tokens=max_tokens,
@@ -120,7 +122,9 @@ def open_lane(
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
     secret = read_secret(backend.key_variables)
     asked = session(None, settings.trust, settings.proxy)
-    asked.headers.update([*settings.headers.items(), *([backend.credentials(secret)] if secret else [])])
+    asked.headers.update(
+        [*settings.wording.headers.items(), *([backend.credentials(secret)] if secret else [])]
+    )
     facts = _facts(backend, target, settings, asked, say)
     if facts.context and prompts.mean + outputs.mean > facts.context:
         raise ConfigError(
@@ -129,7 +133,7 @@ def open_lane(
         )
     for note in facts.notes:
         say(f"{settings.target}: {note}")
-    client = Client(engine, backend, "local", secret, keep, target, tuple(settings.headers.items()))
+    client = Client(engine, backend, "local", secret, keep, target, tuple(settings.wording.headers.items()))
     if settings.preflight and backend.trial:
         question = Ask(trial.PROMPT, trial.TOKENS, model=facts.model, extra=settings.extra_body)
         trial.judge(trial.send(client, question), client, facts.model, say)
@@ -139,23 +143,29 @@ def open_lane(
         llama_url=str(target) if facts.has_tokenize else None,
         chat=backend.templates,
         asked=asked,
+        server=partial(ServerSizer, backend, target, facts.model, asked) if _counts(backend) else None,
     )
     say(why)
     work: Work = (
-        IdPrompts(prompts, outputs, settings.prompt_ids, seed)
-        if settings.prompt_ids
+        IdPrompts(prompts, outputs, settings.wording.prompt_ids, seed)
+        if settings.wording.prompt_ids
         else workload.build(prompts, outputs, sizer, seed=seed, count=requests, progress=_Building(say))
     )
-    salt = "" if settings.cache_salt == "off" else uuid4().hex
+    salt = "" if settings.wording.cache_salt == "off" else uuid4().hex
     return Lane(client, work, sizer, facts, settings, prompts.describe(), outputs.describe(), salt)
+
+
+def _counts(backend: Backend) -> bool:
+    """Has the server a route that counts tokens?"""
+    return backend.counting("", None, prompt=False) is not None
 
 
 def _backend(user_class: type[UserClass], settings: Settings) -> tuple[Backend, Target]:
     """The user class's backend as the settings want it, and where its routes begin."""
     mode = settings.api_mode or user_class.api_mode
     backend, target = find(user_class.backend, mode, settings.target).at(settings.target)
-    backend = backend.configured({**user_class.backend_options, **settings.backend_options})
-    stream = backend.can_stream if settings.stream is None else settings.stream
+    backend = backend.configured({**user_class.backend_options, **settings.wording.backend_options})
+    stream = backend.can_stream if settings.wording.stream is None else settings.wording.stream
     name = f"backend {backend.name!r} (--api-mode {backend.mode})"
     if stream and not backend.can_stream:
         raise ConfigError(f"--stream yes: {name} does not stream; leave --stream at auto")
@@ -166,9 +176,11 @@ def _backend(user_class: type[UserClass], settings: Settings) -> tuple[Backend, 
             f"--exact-output yes: {name} has no way to make an answer go on; leave it at auto, and the lengths "
             "asked for and got are compared in the results"
         )
-    if settings.cache_salt != "off" and not backend.takes_salt:
-        raise ConfigError(f"--cache-salt {settings.cache_salt}: {name} knows no cache_salt; vllm does")
-    if settings.prompt_ids and not backend.takes_ids:
+    if settings.wording.cache_salt != "off" and not backend.takes_salt:
+        raise ConfigError(
+            f"--cache-salt {settings.wording.cache_salt}: {name} knows no cache_salt; vllm does"
+        )
+    if settings.wording.prompt_ids and not backend.takes_ids:
         raise ConfigError(f"--prompt-ids: {name} takes no token ids; drop it")
     return dataclasses.replace(backend, stream=stream), target
 

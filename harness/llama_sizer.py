@@ -7,22 +7,14 @@ use while load runs.
 """
 
 from collections.abc import Mapping
-from http import HTTPStatus
-from typing import Final
 
 import requests
 
-from harness.control import reason, session
+from harness.backends.fields import mapping
+from harness.control import session
 from harness.errors import ConfigError
 from harness.record import TokenSource
-
-PROBE: Final = "The quick brown fox"  # any sane tokenizer finds a token in it
-_TIMEOUT_S: Final = (5.0, 60.0)  # to connect, to answer
-_NO_ROUTE: Final = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
-
-
-class RouteMissing(ConfigError):
-    """The server answers but is not a llama.cpp: another tokenizer may be chosen."""
+from harness.server_sizer import PROBE, RouteMissing, Routes
 
 
 class LlamaServerSizer:
@@ -37,7 +29,7 @@ class LlamaServerSizer:
     def __init__(self, url: str, *, chat: bool, asked: requests.Session | None = None) -> None:
         self._url = url.rstrip("/").removesuffix("/v1")
         self._chat = chat
-        self._session = asked or session(None)
+        self._routes = Routes(self._url, asked or session(None), "llama.cpp")
         how = "with its chat template" if chat else "without a chat template"
         self.describe = f"the server's own tokenizer (/tokenize) at {self._url}, {how}"
         if self.count(PROBE) <= self.count(""):
@@ -63,36 +55,13 @@ class LlamaServerSizer:
         return len(tokens)
 
     def _post(self, route: str, body: Mapping[str, object], key: str) -> object:
-        response = self._send(f"{self._url}{route}", body)
-        where = f"POST {self._url}{route}"
-        if response.status_code in _NO_ROUTE:
+        said = mapping(self._routes.post(route, body))
+        if key not in said:
             raise RouteMissing(
-                f"{where} gave {response.status_code}, so this is no llama.cpp server; give --tokenizer"
+                f"POST {self._url}{route} gave no JSON object with {key!r}, so this is no llama.cpp server; "
+                "give --tokenizer"
             )
-        if response.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise ConfigError(f"{where} gave {response.status_code}; check the API key")
-        if response.status_code != HTTPStatus.OK:
-            raise ConfigError(
-                f"{where} gave {response.status_code} ({response.text[:120]!r}); is the model loaded?"
-            )
-        try:
-            return response.json()[key]
-        except (ValueError, KeyError, TypeError):
-            problem = (
-                f"{where} gave no JSON object with {key!r}, so this is no llama.cpp server; give --tokenizer"
-            )
-            raise RouteMissing(problem) from None
-
-    def _send(self, url: str, body: Mapping[str, object]) -> requests.Response:
-        dropped = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
-        for attempt in (1, 2):
-            try:
-                return self._session.post(url, json=body, timeout=_TIMEOUT_S, allow_redirects=False)
-            except requests.RequestException as error:
-                # llama.cpp drops a connection after 100 requests or some idle seconds; a second try opens anew.
-                if attempt == 2 or not isinstance(error, dropped):
-                    raise ConfigError(f"POST {url} failed ({reason(error)}); is the server up?") from error
-        raise AssertionError("unreachable")
+        return said[key]
 
 
 def first_line(error: Exception) -> str:

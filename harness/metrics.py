@@ -18,6 +18,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -94,15 +95,12 @@ def summarise(
         _level(requests, streams, level, [w for w in windows if w.level == level], drop_under or 0)
         for level in levels
     ]
+    seen = (doubts.of_level(entry, timed=planned is None, own_ends=own_ends) for entry in entries)
     found = [
         *findings,
         *(("invalid", f"incomplete: {reason}") for reason in incomplete),
         *doubts.of_table(requests, streams, planned),
-        *(
-            finding
-            for entry in entries
-            for finding in doubts.of_level(entry, timed=planned is None, own_ends=own_ends)
-        ),
+        *chain.from_iterable(seen),
     ]
     return {
         "schema": SCHEMA,

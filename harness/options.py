@@ -24,6 +24,27 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """How requests are put, beside what they ask."""
+
+    stream: bool | None = None  # None: where the backend can
+    backend_options: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    prompt_ids: tuple[int, int] | None = None  # first and last of the token ids that make up prompts
+    cache_salt: str = "off"  # off, run or request
+
+    def stored(self) -> dict[str, Any]:
+        """For `run.json`."""
+        return {
+            "stream": self.stream,
+            "backend_options": dict(self.backend_options),
+            "headers": dict(self.headers),
+            "prompt_ids": self.prompt_ids and "{}-{}".format(*self.prompt_ids),
+            "cache_salt": self.cache_salt,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One run's settings, checked."""
 
@@ -51,11 +72,7 @@ class Settings:
     require_valid: bool = False
     ca_file: Path | None = None  # trusted instead of the system's authorities
     insecure: bool = False  # certificates are not verified
-    stream: bool | None = None  # None: where the backend can
-    backend_options: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    prompt_ids: tuple[int, int] | None = None  # first and last of the token ids that make up prompts
-    cache_salt: str = "off"  # off, run or request
+    wording: Wording = field(default_factory=Wording)
     drop_answers_under: int | None = None  # tokens; shorter answers are in no statistic
     retry_after: bool = True
     ready_timeout_s: float | None = None  # None: wait only for one that says it is loading
@@ -77,9 +94,7 @@ class Settings:
             "levels": list(self.levels),
             "labels": dict(self.labels),
             "extra_body": dict(self.extra_body),
-            "backend_options": dict(self.backend_options),
-            "headers": dict(self.headers),
-            "prompt_ids": self.prompt_ids and "{}-{}".format(*self.prompt_ids),
+            **self.wording.stored(),
             "ca_file": self.ca_file and str(self.ca_file),
             "proxy": self.proxy and self.proxy.authority,
             **{f"{name}_s": limit for name, limit in zip(_TIMEOUTS, astuple(self.timeouts), strict=True)},
@@ -90,7 +105,7 @@ _AS_THEY_ARE = (
     *("api_mode", "model", "tokenizer", "requests_per_level", "repeats"),
     *("warmup", "seed", "run_name", "exact_output"),
     *("users", "spawn_rate", "run_time_s", "require_valid", "insecure"),
-    *("stream", "cache_salt", "drop_answers_under", "retry_after", "server_metrics"),
+    *("drop_answers_under", "retry_after", "server_metrics"),
 )
 _TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
@@ -199,13 +214,7 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         ca_file=check(lambda: option_values.ca_file(text("ca_file")), None),
         insecure=options.insecure,
         require_valid=options.require_valid,
-        stream=reader.choice("stream", _AUTO),
-        backend_options=check(
-            lambda: option_values.pairs(options.backend_option or [], "--backend-option"), {}
-        ),
-        headers=check(lambda: option_values.headers(options.header or []), {}),
-        prompt_ids=check(lambda: option_values.ids(text("prompt_ids")), None),
-        cache_salt=check(lambda: option_values.word(text("cache_salt"), "cache_salt", _SALTS), "off"),
+        wording=_wording(reader, options),
         drop_answers_under=reader.limit("drop_answers_under"),
         retry_after=reader.choice("retry_after", _YES_NO) is not False,
         ready_timeout_s=reader.seconds("ready_timeout") if text("ready_timeout") else None,
@@ -224,6 +233,19 @@ def read(options: Namespace, default_host: str | None) -> Settings:
     if problems:
         raise ConfigError("\n".join(problems))
     return settings
+
+
+def _wording(reader: _Reader, options: Namespace) -> Wording:
+    text, check = reader.text, reader.check
+    return Wording(
+        stream=reader.choice("stream", _AUTO),
+        backend_options=check(
+            lambda: option_values.pairs(options.backend_option or [], "--backend-option"), {}
+        ),
+        headers=check(lambda: option_values.headers(options.header or []), {}),
+        prompt_ids=check(lambda: option_values.ids(text("prompt_ids")), None),
+        cache_salt=check(lambda: option_values.word(text("cache_salt"), "cache_salt", _SALTS), "off"),
+    )
 
 
 def _starved(settings: Settings) -> list[str]:

@@ -22,10 +22,12 @@ from harness import options
 from harness.errors import ConfigError
 from harness.run import Run
 from harness.say import say
+from harness.servers import beside
 from harness.session import LevelsShape, Session, parsed_options
 
 # Locust's default of 0 would kill every stream that is in flight when load stops.
 DRAIN_S = 30.0
+SERVE_S = 600.0  # for a server that --serve starts to be ready
 _ONE_PROCESS = "distributed runs (--master, --worker, --processes) are not supported yet: run one process"
 
 _SESSIONS: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
@@ -69,6 +71,10 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
             environment.shape_class = LevelsShape(session)
         if not environment.stop_timeout:
             environment.stop_timeout = DRAIN_S
+        if settings.serve:
+            session.served = beside.start(
+                settings.serve, settings.target, settings.ready_timeout_s or SERVE_S
+            )
         if web_ui is None:
             session.warn(session.prepare(settings))
             parsed = parsed_options(environment)

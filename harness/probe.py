@@ -88,11 +88,6 @@ def probe(
     learnt = _learn(questions)
     if is_llama and not backend.facts:
         learnt = learn_props(questions.get("/props"))
-    context = learnt.context
-    if context is None:  # vLLM's word for it, and some clouds'
-        names = ("max_model_len", "context_length", "context_window")
-        entry = next((entry for entry in models if entry.get("id") == chosen), {})
-        context = next((found for name in names if (found := count(entry.get(name)))), None)
     if chosen is None and backend.needs_model and not is_llama:
         why = f" ({questions.notes[0]})" if questions.notes else ""
         where = target.url(backend.models) if backend.models else str(target)
@@ -108,10 +103,17 @@ def probe(
         has_tokenize=is_llama or bool(owners.intersection(_HAS_TOKENIZE)),
         version=learnt.version,
         slots=learnt.slots,
-        context=context,
+        context=_context(models, chosen) if learnt.context is None else learnt.context,
         limits=learnt.limits,
         notes=tuple(questions.notes),
     )
+
+
+def _context(models: list[Json], chosen: str | None) -> int | None:
+    """What the list of models says of the chosen one: vLLM's word for it, and some clouds'."""
+    entry = next((entry for entry in models if entry.get("id") == chosen), {})
+    names = ("max_model_len", "context_length", "context_window")
+    return next((found for name in names if (found := count(entry.get(name)))), None)
 
 
 def _learn(questions: Questions) -> Learnt:

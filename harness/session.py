@@ -21,6 +21,7 @@ from harness.errors import ConfigError
 from harness.options import Settings
 from harness.record import Outcome, RequestRecord
 from harness.run import Run
+from harness.servers.beside import Served
 from harness.say import say
 
 
@@ -36,6 +37,7 @@ class Session:
         self.runner = runner
         self.web_ui = web_ui
         self.run: Run | None = None
+        self.served: Served | None = None  # the server that --serve started
         self._interrupts = 0
 
     def settings(self) -> Settings:
@@ -145,6 +147,8 @@ class Session:
         """Locust has printed its statistics; now ours, so that they are what is left on the screen."""
         if self.web_ui is None:
             self._print_results()
+        if self.served is not None:
+            self.served.stop()
 
     def _print_results(self) -> None:
         run = self.run

@@ -2,6 +2,7 @@
 
     TransformersSizer   a Hugging Face tokenizer, from a folder, the local hub cache or the hub
     LlamaServerSizer    a llama.cpp server's own routes (`harness.llama_sizer`)
+    ServerSizer         those of another server that has some (`harness.server_sizer`)
     EstimatingSizer     four characters a token; no tokenizer, so every count is marked `estimated`
 
 `choose` takes the first of these that the user asked for or that is at hand. Sizers run before and after
@@ -12,14 +13,16 @@ Loading a tokenizer stays quiet and either works or says in one line what to do.
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import requests
 
 from harness.errors import ConfigError
-from harness.llama_sizer import PROBE, LlamaServerSizer, RouteMissing, first_line
+from harness.llama_sizer import LlamaServerSizer, first_line
+from harness.server_sizer import PROBE, RouteMissing
 from harness.record import TokenSource
 
 CHARACTERS_A_TOKEN: Final = 4
@@ -170,11 +173,12 @@ def choose(
     chat: bool,
     llama_url: str | None,
     asked: requests.Session | None = None,
+    server: Callable[[], Sizer] | None = None,
 ) -> tuple[Sizer, str]:
     """Pick a sizer and say in one line which and why.
 
-    An explicit `tokenizer` must work. Else the server itself where the backend is llama.cpp (`llama_url`),
-    else `model` where it names a tokenizer that is on this machine, else the estimate.
+    An explicit `tokenizer` must work. Else the server itself where the backend is llama.cpp (`llama_url`) or has
+    routes of its own for it (`server` makes that sizer, or raises `RouteMissing`), else `model` where it names a tokenizer that is on this machine, else the estimate.
 
     Raises:
         ConfigError: `tokenizer` cannot be loaded, or the llama.cpp server cannot be asked.
@@ -184,12 +188,14 @@ def choose(
         return sizer, f"prompts sized by {sizer.describe}, as --tokenizer asks"
     reasons: list[str] = []
     if llama_url:
+        server = partial(LlamaServerSizer, llama_url, chat=chat, asked=asked)
+    if server:
         try:
-            server = LlamaServerSizer(llama_url, chat=chat, asked=asked)
+            own = server()
         except RouteMissing as error:
             reasons.append(str(error))
         else:
-            return server, f"prompts sized by {server.describe}"
+            return own, f"prompts sized by {own.describe}"
     if model:
         try:
             named = open_tokenizer(model, chat=chat, local=True, option="--model")

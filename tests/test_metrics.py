@@ -554,7 +554,7 @@ def test_stamps_read_from_the_file_keep_every_nanosecond(tmp_path: Path):
     assert streams.arrived(Window(1, 1, BASE_NS + 1, BASE_NS + 2)).output_tokens == 1
 
 
-@pytest.mark.parametrize("least", [1, 3, 4, 100])
+@pytest.mark.parametrize("least", [1, 5, 9, 100])
 def test_short_answers_are_dropped_only_where_asked_and_are_counted(hand, least):
     """They leave the statistics and nothing else: outcomes, lengths and the system's rates still know them."""
     [whole] = hand["levels"]

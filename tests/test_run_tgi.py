@@ -106,7 +106,6 @@ BAD = [
     (("--exact-output", "yes"), KEY, "--exact-output yes: backend 'tgi' (--api-mode native) has no way to make an answer go on"),
     (("--extra-body", '{"best_of": 2}'), KEY, "best_of"),
     (("--output-tokens", "9000"), KEY, "the server takes 8192 tokens a request"),
-    (("--api-mode", "messages"), KEY, "--api-mode: 'messages' is not a mode of backend 'tgi': use one of native, chat, completions"),
 ]  # fmt: skip
 
 

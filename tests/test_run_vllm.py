@@ -79,9 +79,7 @@ BAD = [
     ((), {}, "401 (Unauthorized): put the API key into the environment variable"),
     ((), {"VLLM_API_KEY": "wrong"}, "401 (Unauthorized): the API key given is not the right one"),
     (("--model", "nobody"), {"VLLM_API_KEY": "right"}, "--model 'nobody' is not served here; the server lists 'simulated'"),
-    (("--api-mode", "native"), {"VLLM_API_KEY": "right"}, "--api-mode: 'native' is not a mode of backend 'vllm': use one of chat, completions"),
     (("--prompt-ids", "5-9"), {"VLLM_API_KEY": "right"}, "--prompt-ids: backend 'vllm' (--api-mode chat) takes no token ids; drop it"),
-    (("--backend-option", "speed=9"), {"VLLM_API_KEY": "right"}, "--backend-option speed=9: backend 'vllm' has no 'speed'; it has auth_header"),
 ]  # fmt: skip
 
 

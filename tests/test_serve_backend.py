@@ -5,6 +5,7 @@ and another takes docker's command line, records it, and runs a "container" that
 client that was killed.
 """
 
+import argparse
 import http.client
 import importlib.util
 import json
@@ -22,6 +23,7 @@ from pathlib import Path
 import pytest
 from locust_runs import until
 
+from harness.servers.kinds import KINDS, add_kinds
 from harness.servers.process import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -450,6 +452,32 @@ def test_each_help_has_an_example(kind: str) -> None:
     code, out, _ = _serve(kind, "--help")
     assert code == 0
     assert f"tokenswarm serve-backend {kind}" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["llamacpp"],
+        ["command", "--url", "http://127.0.0.1:8000", "--", "x"],
+        ["maritalk"],
+        ["tgi", "--model", "m"],
+        ["vllm", "--model", "m"],
+    ],
+    ids=lambda arguments: str(arguments[0]),
+)
+def test_the_example_names_a_locustfile_of_ours(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that a ready server's line proposes can be made: its locustfile is there."""
+    if arguments[0] == "llamacpp":
+        _need_llamacpp()
+    monkeypatch.setenv("MARITALK_LICENSE", LICENCE)
+    parser = argparse.ArgumentParser()
+    add_kinds(parser.add_subparsers(dest="kind"), lambda _: None)
+    recipe = KINDS[arguments[0]].recipe(parser.parse_args(arguments))
+    words = recipe.example().split()
+    assert words[:2] + words[3:5] == ["locust", "-f", "--host", recipe.url]
+    assert (ROOT / words[2]).is_file()
 
 
 def _maritalk(folder: Path) -> str:

@@ -61,7 +61,9 @@ def test_chat_generate(server: Server):
 def test_the_length_is_the_models_own(server: Server):
     """`ignore_eos` is not known here: a long limit gives the same short answer with it and without."""
     free = {**BODY, "max_tokens": 150, "prompt": "Oi"}
-    first, second = (server.post("/generate", body)["output"] for body in (free, {**free, "ignore_eos": True}))
+    first, second = (
+        server.post("/generate", body)["output"] for body in (free, {**free, "ignore_eos": True})
+    )
     assert first == second
 
 
@@ -89,7 +91,12 @@ def test_loading(tmp_path: Any):
         ("/generate", {**BODY, "max_tokens": 0}, 400, "max_tokens must be an integer >= 1, not 0"),
         ("/generate", {**BODY, "do_sample": 1}, 400, "do_sample must be true or false, not 1"),
         ("/generate", {**BODY, "temperature": "3"}, 400, "temperature must be a number >= 0, not '3'"),
-        ("/generate", {**BODY, "stop_sequences": "a"}, 400, "stop_sequences must be a list of strings, not 'a'"),
+        (
+            "/generate",
+            {**BODY, "stop_sequences": "a"},
+            400,
+            "stop_sequences must be a list of strings, not 'a'",
+        ),
         ("/chat/generate", {}, 400, "messages must be a list of at least one message"),
         ("/v1/chat/completions", {}, 404, "no such route: /v1/chat/completions"),
     ],

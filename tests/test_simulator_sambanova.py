@@ -61,7 +61,9 @@ def test_whole(server: Server):
     """Chat and completions have the usage in the body."""
     began = time.time()
     check_usage(server.post("/v1/chat/completions", CHAT)["usage"], began)
-    reply = server.post("/v1/completions", {"model": "m", "prompt": "Oi", "max_tokens": 2, "ignore_eos": True})
+    reply = server.post(
+        "/v1/completions", {"model": "m", "prompt": "Oi", "max_tokens": 2, "ignore_eos": True}
+    )
     assert (reply["object"], reply["usage"]["total_tokens"]) == ("text_completion", 4)
     assert reply["choices"][0]["finish_reason"] == "length"
 

@@ -75,9 +75,7 @@ def test_v1_predict(server: Server):
     """A list of prompts, a list of predictions; the same text as streamed."""
     body = {"instances": [PROMPT], "params": PARAMS_V1}
     (prediction,) = server.post("/api/predict/generic/p/e", body)["predictions"]
-    streamed = lines(
-        server, "/api/predict/generic/stream/p/e", {"instance": PROMPT, "params": PARAMS_V1}
-    )
+    streamed = lines(server, "/api/predict/generic/stream/p/e", {"instance": PROMPT, "params": PARAMS_V1})
     assert prediction["completion"] == streamed[-1]["result"]["responses"][0]["completion"]
     assert {name: prediction[name] for name in SPEED} == SPEED
 
@@ -129,7 +127,9 @@ def test_length_is_an_upper_bound(server: Server):
     assert (item["value"]["stop_reason"], item["value"]["completion_tokens"] < 150) == ("end_of_text", True)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/openai/v1/p/e/chat/completions"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/p/e/chat/completions", "/openai/v1/p/e/chat/completions"]
+)
 def test_openai_flavour(server: Server, path: str):
     """OpenAI's chunks; the usage has the speed in s."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Oi"}], "max_tokens": 3}

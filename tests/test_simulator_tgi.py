@@ -136,7 +136,9 @@ def test_truncate_keeps_the_end(server: Server):
     assert json.loads(raw)["details"]["prefill"][-1]["text"] == " a"
     whole = {"inputs": "b" + " a" * 9, "parameters": {**PARAMETERS, "truncate": 9}}
     cut = {"inputs": " a" * 9, "parameters": {**PARAMETERS, "truncate": 9}}
-    assert server.post("/generate", whole)["generated_text"] == server.post("/generate", cut)["generated_text"]
+    assert (
+        server.post("/generate", whole)["generated_text"] == server.post("/generate", cut)["generated_text"]
+    )
 
 
 def test_the_models_own_end(tmp_path: Any):
@@ -173,9 +175,9 @@ def test_chat_stream(server: Server):
         [],
         {"prompt_tokens": 8, "completion_tokens": 3, "total_tokens": 11},
     )
-    assert [type(e) for e in events(server, "/v1/chat/completions", {**CHAT, "stream": True})] == [dict] * 3 + [
-        str
-    ]
+    assert [type(e) for e in events(server, "/v1/chat/completions", {**CHAT, "stream": True})] == [
+        dict
+    ] * 3 + [str]
 
 
 def test_chat_whole(server: Server):
@@ -253,7 +255,9 @@ def test_validation_in_openai_streams(server: Server):
     ):
         error, done = events(server, path, {**body, "stream": True})
         assert (done, error["error"]["http_status_code"]) == ("[DONE]", 422)
-        assert error["error"]["message"].startswith("Input validation error: `inputs` tokens + `max_new_tokens`")
+        assert error["error"]["message"].startswith(
+            "Input validation error: `inputs` tokens + `max_new_tokens`"
+        )
         assert server.raw("POST", path, body)[0] == 422
 
 
@@ -261,7 +265,12 @@ def test_validation_in_openai_streams(server: Server):
     ("path", "body", "status", "word"),
     [
         ("/generate", b"{", 400, b"Failed to parse the request body as JSON"),
-        ("/generate", {"inputs": 1}, 422, b"Failed to deserialize the JSON body into the target type: inputs"),
+        (
+            "/generate",
+            {"inputs": 1},
+            422,
+            b"Failed to deserialize the JSON body into the target type: inputs",
+        ),
         ("/generate_stream", {"inputs": "x", "parameters": {"top_k": "1"}}, 422, b"top_k must be an integer"),
         ("/v1/chat/completions", {"stream": True}, 422, b"messages must be a list"),
         ("/v1/completions", {"prompt": ["a", "b"]}, 422, b"maximum allowed batch size of 1"),
@@ -312,7 +321,9 @@ def test_metrics(server: Server):
     before = metrics(server)
     server.post("/generate", {"inputs": INPUTS, "parameters": PARAMETERS})
     server.raw("POST", "/generate", {"inputs": INPUTS, "parameters": {"max_new_tokens": 0}})
-    after = wait_for(lambda: (m := metrics(server))["tgi_request_success"] > before["tgi_request_success"] and m)
+    after = wait_for(
+        lambda: (m := metrics(server))["tgi_request_success"] > before["tgi_request_success"] and m
+    )
     grown = {name: after[name] - before.get(name, 0) for name in after}
     assert grown["tgi_request_count"] == 2
     assert grown["tgi_request_success"] == 1

@@ -167,6 +167,17 @@ class Backend(ABC):
         """
         return self, target
 
+    def counting(self, text: str, model: str | None, *, prompt: bool) -> tuple[str, Json] | None:  # noqa: ARG002
+        """(route, body) of a POST that tells how many tokens `text` is; None where there is no such route.
+
+        `prompt`: as a prompt of this mode, chat template and special tokens included; else as mere text.
+        """
+        return None
+
+    def counted(self, said: object) -> int | None:  # noqa: ARG002  without a question there is no answer
+        """The tokens that the answer to `counting` says."""
+        return None
+
     def is_loading(self, status: int, body: Json) -> bool:  # noqa: ARG002  some say it in the body
         """Whether the health route's answer means that the model is not loaded yet."""
         return status == 503

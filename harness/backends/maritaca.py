@@ -112,6 +112,8 @@ class MaritacaLegacy(Backend):
 
     def read(self, data: bytes) -> Delta:
         """A message of a stream, or a whole answer. Which of three names its text has is not documented."""
+        if data.strip() == b"[DONE]":  # not documented either, and no harm
+            return Delta(done=True)
         event = parse_object(data)
         found = (event.get(name) for name in ("text", "answer", "content"))
         said = next((value for value in found if isinstance(value, str)), None)

@@ -97,6 +97,14 @@ class TGINative(Backend):
         """The times and counts of an answer that was not streamed."""
         return timings(headers)
 
+    def counting(self, text: str, model: str | None, *, prompt: bool) -> tuple[str, Json] | None:  # noqa: ARG002
+        """As a prompt, or as mere text."""
+        return counting(text, chat=False)
+
+    def counted(self, said: object) -> int | None:
+        """A list of tokens."""
+        return counted(said)
+
     def class_of_status(self, status: int) -> ErrorClass:
         """424: the model failed."""
         return _class_of_status(status)
@@ -129,6 +137,14 @@ class TGIOpenAI(OpenAI):
         """The times and counts of an answer that was not streamed."""
         return timings(headers)
 
+    def counting(self, text: str, model: str | None, *, prompt: bool) -> tuple[str, Json] | None:
+        """As a prompt, or as mere text."""
+        return counting(text, chat=prompt and self.mode == "chat")
+
+    def counted(self, said: object) -> int | None:
+        """A list of tokens."""
+        return counted(said)
+
     def class_of_status(self, status: int) -> ErrorClass:
         """424: the model failed."""
         return _class_of_status(status)
@@ -136,6 +152,19 @@ class TGIOpenAI(OpenAI):
     def learn(self, route: str, said: Json) -> Learnt:  # noqa: ARG002  there is one
         """`/info`."""
         return learn_info(said)
+
+
+def counting(text: str, *, chat: bool) -> tuple[str, Json]:
+    """`/tokenize` and, with the template, `/chat_tokenize`."""
+    if chat:
+        return "/chat_tokenize", {"messages": [{"role": "user", "content": text}]}
+    return "/tokenize", {"inputs": text}
+
+
+def counted(said: object) -> int | None:
+    """A list of tokens, in an object where the template was applied."""
+    listed = mapping(said).get("tokenize_response", said)
+    return len(listed) if isinstance(listed, list) else None
 
 
 def timings(headers: Mapping[str, str]) -> Delta:

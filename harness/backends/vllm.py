@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from harness.backends import openai
 from harness.backends.base import Delta
+from harness.backends.fields import Json, count, mapping
 from harness.backends.openai import OpenAI
 
 
@@ -29,6 +30,20 @@ class VLLM(OpenAI):
     trial: bool = False  # its list of models is guarded by the key, and names every model it takes
 
     key_variables: ClassVar[tuple[str, ...]] = ("VLLM_API_KEY",)
+
+    def counting(self, text: str, model: str | None, *, prompt: bool) -> tuple[str, Json] | None:
+        """`/tokenize`, which takes messages as well as prompts."""
+        body: Json = {"model": model} if model else {}
+        if prompt and self.mode == "chat":
+            return "/tokenize", body | {
+                "messages": [{"role": "user", "content": text}],
+                "add_generation_prompt": True,
+            }
+        return "/tokenize", body | {"prompt": text, "add_special_tokens": prompt}
+
+    def counted(self, said: object) -> int | None:
+        """`count`."""
+        return count(mapping(said).get("count"))
 
     def read(self, data: bytes) -> Delta:
         """One chunk, `[DONE]`, or a whole answer."""

@@ -217,6 +217,7 @@ SAMBASTUDIO_OPENAI = Dialect(
     name="sambastudio",
     routes={
         ("POST", "/v1/chat/completions"): _CHAT,
+        ("POST", f"/v1/{_PLACE}/chat/completions"): _CHAT,
         ("POST", f"/openai/v1/{_PLACE}/chat/completions"): _CHAT,
     },
     error=error,

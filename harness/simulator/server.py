@@ -10,8 +10,6 @@ import os
 import socket
 import struct
 import time
-import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 
@@ -30,14 +28,13 @@ from harness.simulator.dialect import (
     refused_in_stream,
 )
 from harness.simulator.engine import Engine
-from harness.simulator.exchange import Ending, Exchange, reply_headers
+from harness.simulator.exchange import Ending, Exchange
 from harness.simulator.faults import Fate, Fault
 from harness.simulator.fields import Refusal
+from harness.simulator.replies import content, plain_reply, request_id
 from harness.simulator.speech import SPEECHES
 from harness.simulator.tally import Tally
-from harness.simulator.wire import CONTINUE, LAST_CHUNK, BadHttp, RequestParser, chunk, head
-
-_ID_CHARACTERS = 128
+from harness.simulator.wire import CONTINUE, BadHttp, RequestParser, head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +172,7 @@ class Connection(asyncio.Protocol):
                     self._send(CONTINUE)
                 return
             received_ns = now_ns()
-            self._answer(Call(request, _request_id(request.headers), time.time()), received_ns)
+            self._answer(Call(request, request_id(request.headers), time.time()), received_ns)
 
     def _answer(self, call: Call, received_ns: int) -> None:
         dialect, handler = self._simulator.speech.find(call.request)
@@ -187,7 +184,7 @@ class Connection(asyncio.Protocol):
         if isinstance(answer, Generation):
             self._generate(call, dialect, answer, received_ns)
         else:
-            self._send(_plain_reply(answer, call))
+            self._send(plain_reply(answer, call))
             self._close_unless_kept(call)
 
     def _generate(self, call: Call, dialect: Dialect, generation: Generation, received_ns: int) -> None:
@@ -242,7 +239,7 @@ class Connection(asyncio.Protocol):
             self.shut()
             return
         answer = refused(self._simulator.speech.dialects[-1], Refusal(error.status, str(error)))
-        self._send(head(error.status, [*_content(answer), ("Connection", "close")]) + answer.body)
+        self._send(head(error.status, [*content(answer), ("Connection", "close")]) + answer.body)
         if self._transport is not None:
             self._transport.close()
 
@@ -253,26 +250,3 @@ class Connection(asyncio.Protocol):
     def _send(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
-
-
-def _plain_reply(answer: Plain, call: Call) -> bytes:
-    if answer.streamed and call.request.minor == 1:
-        fields = [("Content-Type", answer.content_type), ("Transfer-Encoding", "chunked")]
-        body = chunk(answer.body) + LAST_CHUNK
-    else:
-        fields = _content(answer)
-        body = b"" if call.request.method == "HEAD" else answer.body
-    return head(answer.status, [*fields, *answer.headers, *reply_headers(call)]) + body
-
-
-def _content(answer: Plain) -> list[tuple[str, str]]:
-    kind = [("Content-Type", answer.content_type)] if answer.body else []
-    return [*kind, ("Content-Length", str(len(answer.body)))]
-
-
-def _request_id(headers: Mapping[str, str]) -> str:
-    """The client's own, if it can stand in a header and in a log."""
-    given = headers.get("x-request-id", "")
-    if 0 < len(given) <= _ID_CHARACTERS and given.isascii() and given.isprintable():
-        return given
-    return uuid.uuid4().hex

@@ -211,6 +211,19 @@ def test_a_legacy_stream_ends_with_the_connection() -> None:
     assert read_wire(LEGACY, [head, *parts]).error_class is None
 
 
+def test_a_legacy_stream_may_have_a_mark_all_the_same() -> None:
+    """The usual one; then a cut after it is none."""
+    answer = streamed(LEGACY, b'data: {"text":"Era"}\n\n', DONE, cut=True)
+    assert (answer.error_class, answer.text, answer.done) == (None, "Era", True)
+
+
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"", b"data: {}\n\n"])
+def test_what_closes_without_a_word_is_no_legacy_answer(body: bytes) -> None:
+    """A login page ends on close as well."""
+    answer = streamed(LEGACY, body, content_type="text/html")
+    assert (answer.error_class, answer.text) == (ErrorClass.TRUNCATED, "")
+
+
 def test_a_legacy_stream_cut_in_its_framing_is_truncated() -> None:
     """Where HTTP shows the end, a missing end is seen; what came is kept."""
     answer = streamed(LEGACY, b'data: {"text":"Era uma"}\n\n', cut=True)
