@@ -103,6 +103,7 @@ class Client:
             output_tokens=answer.counted,
             cached_tokens=answer.cached_tokens,
             token_source=None if answer.counted is None else TokenSource.SERVER,
+            prompt_token_source=None if answer.prompt_tokens is None else TokenSource.SERVER,
             stamp_source=_stamp_source(exchange.received),
             streamed=answer.streamed,
             http_status=answer.status,

@@ -174,7 +174,7 @@ def _read_window(
         if only_first and answer.ends:
             return False
     if last is not None:  # a final count may never come; a running one may be in the last piece
-        running = backend.read(last[6:]).tokens_so_far
+        running = backend.read(last.partition(b":")[2]).tokens_so_far
         answer.tokens_so_far = answer.tokens_so_far if running is None else running
     return readable
 
@@ -205,7 +205,7 @@ def _read_lines(
 
 def _plain(backend: Backend, blocks: list[bytes], cut: bytes) -> list[str | None]:
     """For each of the first blocks the piece of an answer that is all it says; None: it must be read in full."""
-    while len(blocks) > 1 and not blocks[-1].startswith(b"data: {"):
+    while len(blocks) > 1 and not blocks[-1].startswith(sse.USUAL):
         blocks.pop()  # [DONE], and what is left after the last cut
     data = sse.as_list(blocks, cut)
     if data is None or len(data) > MAX_EVENT_BYTES:

@@ -143,7 +143,11 @@ def lengths(
     asked, got = floats(ok[f"requested_{what}"]), floats(ok[what])
     gap = got - asked
     off = np.abs(gap) > np.maximum(1.0, OFF * asked)  # an unknown gap is nan, and so not off
-    off &= ((ok["token_source"] != "estimated") | (what == "prompt_tokens")).to_numpy(dtype=bool)
+    counted = ok["token_source"] != "estimated"
+    if what == "prompt_tokens":  # what we counted ourselves is what we asked for
+        counted = ~ok["prompt_token_source"].isin(["tokenizer", "estimated"])
+        gap[~counted.to_numpy(dtype=bool)] = np.nan
+    off &= counted.to_numpy(dtype=bool)
     ended = (ok["finish_reason"].notna() & (ok["finish_reason"] != "length")).to_numpy(dtype=bool)
 
     def count(these: Any) -> int:  # noqa: ANN401  an array of truths

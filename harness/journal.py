@@ -37,6 +37,7 @@ _ENUMS: Final = {
     "phase": Phase,
     "outcome": Outcome,
     "token_source": TokenSource,
+    "prompt_token_source": TokenSource,
     "stamp_source": StampSource,
     "error_class": ErrorClass,
 }

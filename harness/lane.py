@@ -135,8 +135,7 @@ def open_lane(
         say(f"{settings.target}: {note}")
     client = Client(engine, backend, "local", secret, keep, target, tuple(settings.wording.headers.items()))
     if settings.preflight and backend.trial:
-        question = Ask(trial.PROMPT, trial.TOKENS, model=facts.model, extra=settings.extra_body)
-        trial.judge(trial.send(client, question), client, facts.model, say)
+        trial.judge(client, facts.model, settings.extra_body, say)
     sizer, why = sizers.choose(
         tokenizer=settings.tokenizer,
         model=facts.model,

@@ -90,11 +90,8 @@ def summarise(
             they are is in `dropped_short`. Outcomes, lengths and the system's rates know them.
     """
     streams = Streams.of(requests)
-    levels = sorted({w.level for w in windows} | set(_measured(requests)["level"].dropna().astype(int)))
-    entries = [
-        _level(requests, streams, level, [w for w in windows if w.level == level], drop_under or 0)
-        for level in levels
-    ]
+
+    entries = _levels(requests, streams, windows, drop_under or 0)
     seen = (doubts.of_level(entry, timed=planned is None, own_ends=own_ends) for entry in entries)
     found = [
         *findings,
@@ -114,6 +111,16 @@ def summarise(
         "failures": _failures(requests),
         "client": dict(client or {}),
     }
+
+
+def _levels(
+    requests: pd.DataFrame, streams: Streams, windows: Sequence[Window], drop_under: int
+) -> list[dict[str, Any]]:
+    levels = sorted({w.level for w in windows} | set(_measured(requests)["level"].dropna().astype(int)))
+    return [
+        _level(requests, streams, level, [w for w in windows if w.level == level], drop_under)
+        for level in levels
+    ]
 
 
 def _totals(requests: pd.DataFrame, planned: int | None) -> dict[str, int | None]:

@@ -224,13 +224,8 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         spawn_rate=options.spawn_rate,
         run_time_s=options.run_time,
     )
-    problems = [
-        *reader.problems,
-        *(_clashes(options) if text("levels") else _homeless(settings)),
-        *_starved(settings),
-        *_undecided(options),
-    ]
-    if problems:
+    against = _clashes(options) if text("levels") else _homeless(settings)
+    if problems := [*reader.problems, *against, *_starved(settings), *_undecided(options)]:
         raise ConfigError("\n".join(problems))
     return settings
 

@@ -154,11 +154,17 @@ def _samples(path: Path) -> list[Sample]:
 def count_missing(
     record: RequestRecord, count_tokens: CountTokens | None, counted_by: TokenSource
 ) -> RequestRecord:
-    """The record with its output tokens counted, if its server did not and text came.
+    """The record with its tokens counted, if its server did not and text came.
 
-    `count_tokens` gives `counted_by`; without it the count is an estimate, the greater of content events and
-    characters / 4 rounded up, since an event carries at least one token.
+    `count_tokens` gives `counted_by`; without it the output count is an estimate, the greater of content events
+    and characters / 4 rounded up, since an event carries at least one token. A prompt was counted when it was
+    sized, by the same tokenizer or estimate, so it has the size that was asked for.
     """
+    if record.prompt_tokens is None and record.text and record.requested_prompt_tokens is not None:
+        source = TokenSource.ESTIMATED if count_tokens is None else counted_by
+        record = replace(
+            record, prompt_tokens=record.requested_prompt_tokens, prompt_token_source=source
+        )
     if record.output_tokens is not None or not record.text:
         return record
     if count_tokens is not None:

@@ -72,9 +72,8 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
         if not environment.stop_timeout:
             environment.stop_timeout = DRAIN_S
         if settings.serve:
-            session.served = beside.start(
-                settings.serve, settings.target, settings.ready_timeout_s or SERVE_S
-            )
+            served = beside.start(settings.serve, settings.target, settings.ready_timeout_s or SERVE_S)
+            session.afterwards.append(served.stop)
         if web_ui is None:
             session.warn(session.prepare(settings))
             parsed = parsed_options(environment)

@@ -25,7 +25,7 @@ Schema history of the stored row
     2  `connect_ms` was the whole set-up of a connection and is now TCP's part; `dns_ms` and `tls_ms` are new;
        `stamp_source` says which clock stamped the reads
     3  what some servers say of a request beside its three times (`server_ttft_ms` to `batch_size`), and
-       `retry_after_s` of a refusal
+       `retry_after_s` of a refusal; `prompt_token_source`
 """
 
 from dataclasses import dataclass, fields
@@ -62,7 +62,7 @@ class StampSource(StrEnum):
 
 
 class TokenSource(StrEnum):
-    """Who counted the output tokens."""
+    """Who counted tokens."""
 
     SERVER = "server"
     TOKENIZER = "tokenizer"
@@ -94,7 +94,8 @@ class RequestRecord:
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     cached_tokens: int | None = None
-    token_source: TokenSource | None = None
+    token_source: TokenSource | None = None  # of the output tokens
+    prompt_token_source: TokenSource | None = None
     stamp_source: StampSource = StampSource.READ
     streamed: bool = True
     http_status: int | None = None

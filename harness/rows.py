@@ -74,12 +74,14 @@ COLUMNS: Final = {
     "acceptance_rate": "double",
     "batch_size": "int64",
     "retry_after_s": "double",
+    "prompt_token_source": "string",
 }
+_EMPTY: Final = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
 # Null in older tables.
 _LATER: Final = (
     *("dns_ms", "tls_ms"),  # since schema 2
     *("server_ttft_ms", "server_e2e_ms", "server_tokens_per_s", "acceptance_rate", "batch_size"),  # since 3
-    "retry_after_s",
+    *("retry_after_s", "prompt_token_source"),
 )
 
 
@@ -134,8 +136,7 @@ def load(path: Path) -> pd.DataFrame:
         ) from error
     for name in _LATER:
         if name not in table.column_names:
-            kind = pa.int64() if COLUMNS[name] == "int64" else pa.float64()
-            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+            table = table.append_column(name, pa.nulls(table.num_rows, _EMPTY[COLUMNS[name]]))
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise ConfigError(f"{path}: column {missing[0]} is missing; was it written by tokenswarm?")

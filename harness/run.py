@@ -68,12 +68,7 @@ class Run:
         self.rests = Rests()
         self._on_record: Callable[[RequestRecord], None] = lambda _: None
         self._abort: Callable[[], object] = lambda: None
-        tls = context(settings.trust) if settings.target.tls else None
-        self.engine = Engine(settings.target, settings.timeouts, tls=tls, proxy=settings.proxy)
-        if settings.proxy:
-            say(
-                f"{settings.target} is reached through the proxy {settings.proxy} ({settings.proxy.variable})"
-            )
+        self.engine = _engine(settings)
         self.lanes: dict[type[UserClass], Lane] = {}
         try:
             for user_class in user_classes:
@@ -260,6 +255,13 @@ class Run:
     def _wake(self) -> None:
         waiting, self.changed = self.changed, Event()
         waiting.set()
+
+
+def _engine(settings: Settings) -> Engine:
+    tls = context(settings.trust) if settings.target.tls else None
+    if proxy := settings.proxy:
+        say(f"{settings.target} is reached through the proxy {proxy} ({proxy.variable})")
+    return Engine(settings.target, settings.timeouts, tls=tls, proxy=proxy)
 
 
 def _plan(settings: Settings) -> Plan:

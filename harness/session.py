@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from argparse import Namespace
+from collections.abc import Callable
 
 import gevent
 from locust import LoadTestShape
@@ -21,7 +22,6 @@ from harness.errors import ConfigError
 from harness.options import Settings
 from harness.record import Outcome, RequestRecord
 from harness.run import Run
-from harness.servers.beside import Served
 from harness.say import say
 
 
@@ -37,7 +37,7 @@ class Session:
         self.runner = runner
         self.web_ui = web_ui
         self.run: Run | None = None
-        self.served: Served | None = None  # the server that --serve started
+        self.afterwards: list[Callable[[], object]] = []  # called when all has been said
         self._interrupts = 0
 
     def settings(self) -> Settings:
@@ -147,8 +147,8 @@ class Session:
         """Locust has printed its statistics; now ours, so that they are what is left on the screen."""
         if self.web_ui is None:
             self._print_results()
-        if self.served is not None:
-            self.served.stop()
+        for call in self.afterwards:
+            call()
 
     def _print_results(self) -> None:
         run = self.run

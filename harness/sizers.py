@@ -22,8 +22,8 @@ import requests
 
 from harness.errors import ConfigError
 from harness.llama_sizer import LlamaServerSizer, first_line
-from harness.server_sizer import PROBE, RouteMissing
 from harness.record import TokenSource
+from harness.server_sizer import PROBE, RouteMissing
 
 CHARACTERS_A_TOKEN: Final = 4
 _HUB_TIMEOUT_S: Final = (3.0, 5.0)  # to connect, to answer

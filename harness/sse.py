@@ -24,6 +24,7 @@ from harness.http1 import no_breath
 WINDOW_BYTES = 128 * 1024
 BREATH_LINES = 128
 _DATA = (b"data", b"error")
+USUAL = (b"data: {", b"data:{")  # how nearly all events begin: all of a stream in the one way or the other
 _NO_LIMIT = 1 << 62
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 # Stands between the events of a list: a string that no server says, and text that could spell it with an
@@ -73,10 +74,11 @@ def as_list(blocks: list[bytes], cut: bytes) -> bytes | None:
     the list `apart` tells whether each block was one object.
     """
     text = cut.join(blocks)
-    if not text.startswith(b"data: {") or b"\x7f" in text or (b"\\" in text and _ESCAPED in text):
+    head = next((usual for usual in USUAL if text.startswith(usual)), None)
+    if head is None or b"\x7f" in text or (b"\\" in text and _ESCAPED in text):
         return None
-    text = text.replace(cut + b"data: {", _JOINT)
-    return None if b"\n" in text or b"\r" in text else b"[" + text[6:] + b"]"
+    text = text.replace(cut + head, _JOINT)
+    return None if b"\n" in text or b"\r" in text else b"[" + text[len(head) - 1 :] + b"]"
 
 
 def apart(listed: list[Any], blocks: int) -> list[Any] | None:

@@ -6,16 +6,16 @@ short answer is generated, through the load's own client, and judged. A server t
 understood the request. Its id begins with `trial-`, so that it can be told apart in a server's log.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from harness.backends.base import Ask, Backend
 from harness.client import Client
 from harness.clock import now_ns
 from harness.errors import ConfigError, ErrorClass
 from harness.plan import Slot
-from harness.questions import KEY_HELP, refusal
+from harness.questions import refusal
 from harness.record import Outcome, Phase, RequestRecord
 
 TOKENS: Final = 16  # the least that OpenAI's Responses API takes as a limit
@@ -26,47 +26,44 @@ _SLACK_MS: Final = 50.0
 _UNDER: Final = 100  # times that are a hundredth of the client's are of another unit
 
 
-def send(client: Client, ask: Ask) -> RequestRecord:
-    """Send the request. Nobody else hears of it."""
-    alone = replace(client, id_prefix="trial-", keep=lambda _: None)
-    slot = Slot(level=1, repeat=1, phase=Phase.WARMUP)
-    return alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)
-
-
-def judge(record: RequestRecord, client: Client, model: str | None, say: Callable[[str], None]) -> None:
-    """Go on, or not.
+def judge(client: Client, model: str | None, extra: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Send the request, of which nobody else hears, and go on, or not.
 
     Raises:
         ConfigError: load would fail in the same way; one line with what to change.
     """
-    backend = client.backend
-    url = client.target.url(backend.path)
-    if record.outcome is not Outcome.OK and record.error_class in _PASSES:
+    alone = replace(client, id_prefix="trial-", keep=lambda _: None)
+    slot = Slot(level=1, repeat=1, phase=Phase.WARMUP)
+    ask = Ask(PROMPT, TOKENS, model=model, extra=extra)
+    record = alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)
+    url = client.target.url(client.backend.path)
+    if record.outcome is Outcome.OK:
+        for problem in _of_times(record, client.backend):
+            raise ConfigError(f"POST {url}: {problem}")
+    elif record.error_class in _PASSES:
         say(f"the trial request was refused for now ({record.error_message}); going on")
-        return
-    if record.outcome is not Outcome.OK:
+    else:
         said = record.error_message or str(record.error_class)
         raise ConfigError(
-            f"POST {url}: {_why(record, client, model, said)} (--preflight no sends load all the same)"
+            f"POST {url} {_why(record, client, model, said)}; --preflight no sends the load all the same"
         )
-    for problem in _of_times(record, backend):
-        raise ConfigError(f"POST {url}: {problem}")
 
 
 def _why(record: RequestRecord, client: Client, model: str | None, said: str) -> str:
-    backend = client.backend
+    kind = f"{client.backend.name!r} with --api-mode {client.backend.mode}"
     match record.error_class:
         case ErrorClass.AUTH:
-            return f"answered {record.http_status} {refusal('' if said.startswith('HTTP status') else said, client.secret)}"
+            empty = said.startswith("HTTP status")
+            return f"answered {record.http_status} {refusal('' if empty else said, client.secret)}"
         case ErrorClass.NOT_FOUND:
-            named = f", or is --model {model!r} not served here" if model else ""
-            return f"answered 404 ({said}): is it a server of the kind {backend.name!r} with --api-mode {backend.mode}{named}?"
+            named = f", and is --model {model!r} served here" if model else ""
+            return f"answered 404 ({said}): is it a server of the kind {kind}{named}?"
         case ErrorClass.HTTP_CLIENT | ErrorClass.HTTP_SERVER | ErrorClass.HTTP_OTHER:
-            return f"answered {record.http_status} to a request of the load ({said})"
+            return f"answered {record.http_status} to a trial request ({said})"
         case ErrorClass.BAD_STREAM | ErrorClass.TRUNCATED:
-            return f"gave no answer as backend {backend.name!r}, --api-mode {backend.mode} words it ({said})"
+            return f"gave a trial request no answer in the words of {kind} ({said})"
         case _:
-            return f"a request of the load fails with {record.error_class} ({said})"
+            return f"failed a trial request with {record.error_class} ({said})"
 
 
 def _of_times(record: RequestRecord, backend: Backend) -> Iterator[str]:
@@ -83,6 +80,3 @@ def _of_times(record: RequestRecord, backend: Backend) -> Iterator[str]:
         yield f"the server's times are in another unit: it says {max(known):.6g} ms of an answer that took {wall_ms:.6g} ms{fix}"
     elif fix and sum(known) * _UNDER < wall_ms - _SLACK_MS:
         yield f"the server's times are in another unit: it says {sum(known):.6g} ms of an answer that took {wall_ms:.6g} ms{fix}"
-
-
-__all__ = ["KEY_HELP", "PROMPT", "TOKENS", "judge", "send"]

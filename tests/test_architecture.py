@@ -29,6 +29,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "poller",
         "progress",
         "run",
+        "scraper",
         "scribe",
         "selftest.load",
         "session",
@@ -46,7 +47,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "connection",
         "control",
         "engine",
-        "probe",
+        "questions",
         "selftest.pacer",
         "selftest.stream",
         "simulator.cli",
@@ -59,7 +60,6 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     "threading": {"servers.process"},
     "subprocess": {
         "reproduce.sweeps",
-        "demo",
         "selftest.lab",
         "servers.drive",
         "servers.guard",
@@ -98,7 +98,7 @@ CORE: Final = {
         "backends.tgi",
         "backends.vllm",
     ),
-    *("plan", "windows", "metrics", "doubts", "journal"),
+    *("plan", "windows", "metrics", "doubts", "journal", "server_metrics", "reconcile"),
     *("proxy", "tunnel", "secrecy"),
 }
 WORLD: Final = {

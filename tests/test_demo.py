@@ -15,6 +15,7 @@ import pytest
 
 import harness
 from harness import demo
+from harness.servers.drive import SIGNALS
 from harness.servers.process import Server
 
 ROOT = Path(__file__).parent.parent
@@ -154,9 +155,9 @@ def test_locust_ended_by_a_signal() -> None:
 
 def test_handlers_are_restored() -> None:
     """After the load our signal handlers are those from before."""
-    before = [signal.getsignal(signum) for signum in demo.SIGNALS]
+    before = [signal.getsignal(signum) for signum in SIGNALS]
     assert demo.drive([sys.executable, "-c", ""]) == 0
-    assert [signal.getsignal(signum) for signum in demo.SIGNALS] == before
+    assert [signal.getsignal(signum) for signum in SIGNALS] == before
 
 
 def _parsed(*arguments: str) -> argparse.Namespace:

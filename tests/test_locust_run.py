@@ -410,8 +410,8 @@ def test_a_body_that_is_never_accepted_stops_the_run(tmp_path: Path, server: Ser
     assert before.code == 2, before.err
     (line,) = before.errors
     assert line == (
-        f"tokenswarm: error: POST {server.url}/v1/chat/completions: answered 400 to a request of the load "
-        "(messages must be a list of at least one message) (--preflight no sends load all the same)"
+        f"tokenswarm: error: POST {server.url}/v1/chat/completions answered 400 to a trial request "
+        "(messages must be a list of at least one message); --preflight no sends the load all the same"
     )
     assert not (tmp_path / "none").exists()
     load = (*load, "--preflight", "no", "--model", "simulated")

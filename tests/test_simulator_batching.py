@@ -111,6 +111,36 @@ def test_cancel_in_mid_step_frees_the_slot():
     assert (gone.produced, batch.running, waiting.slot) == (0, [waiting], 0)
 
 
+def test_a_held_sequence_keeps_its_slot_and_gets_nothing():
+    """Held from 24 to 50 ms: the other decodes alone meanwhile, at the cost of one; then both go on together."""
+    batch, held, other = Batch(COST), _sequence(2, 4), _sequence(2, 6)
+    batch.submit(held)
+    batch.submit(other)
+    at_ns, ends = 0, []
+    while (step := batch.start(at_ns)) is not None:
+        batch.finish(step)
+        at_ns = step.end_ns
+        ends.append(at_ns / MS)
+        if at_ns == 18 * MS:
+            held.held_until_ns = 40 * MS
+    # 4 ms for both prompts, 14 for both; 12 and 12 for the other alone, until 42; 14 and 14; 12 for the other.
+    assert ends == [4, 18, 30, 42, 56, 70]
+    assert (held.last_ns, other.last_ns, held.slot, other.slot) == (70 * MS, 70 * MS, 0, 1)
+    assert (held.produced, other.produced) == (4, 6)
+
+
+def test_a_sequence_held_alone_goes_on_when_its_time_has_come():
+    """With nothing else to do the engine idles in short steps, which count for nothing, so that it can admit."""
+    batch, held, late = Batch(COST), _sequence(2, 2), _sequence(2, 1, at_ms=6)
+    held.held_until_ns = 9_500_000
+    batch.submit(held)
+    batch.submit(late)
+    ends = _run(batch)
+    # 1 ms idle steps until `late` is there at 6 ms; its prompt takes 2; then idle again, the last one cut short.
+    assert ends == [1, 2, 3, 4, 5, 6, 8, 9, 9.5, 11.5, 23.5]
+    assert (late.last_ns, held.first_ns, batch.totals.steps) == (8 * MS, 11_500_000, 3)
+
+
 def test_cancel_in_the_queue():
     """A waiting request that is cancelled never gets a slot."""
     batch, gone = Batch(COST), _sequence(1, 1)

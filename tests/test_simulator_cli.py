@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.simulator import Settings, add_parser, main
+from harness.simulator import Settings, add_parser, main, profile
 from harness.simulator.batching import CostModel
 from harness.simulator.cli import read_settings
+from harness.simulator.faults import Fault, Kind, Span
 
 
 def _parse(*options: str) -> argparse.Namespace:
@@ -31,7 +32,9 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SIM_KEY", " k3y ")
     text = (
         "--host ::1 --port 81 --slots 2 --prefill-rate 1e3 --prefill-chunk 64 --step-base-ms 0 "
-        "--step-per-seq-ms 2.5 --context 99 --model a/b --seed -3 --mean-output-tokens 7 --api-key-env SIM_KEY"
+        "--step-per-seq-ms 2.5 --context 99 --model a/b --seed -3 --mean-output-tokens 7 --api-key-env SIM_KEY "
+        "--speak tgi --load-seconds 2 --max-queue 0 --tokens-per-chunk 3 --gather-ms 4 --jitter 1.5 "
+        "--fault reset:0.5,after=2 --fault latency:1"
     )
     settings = read_settings(_parse(*text.split()))
     assert settings == Settings(
@@ -42,11 +45,53 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch):
         seed=-3,
         mean_output_tokens=7,
         cost=CostModel(
-            slots=2, prefill_tokens_per_s=1000, prefill_chunk=64, step_base_ms=0, step_per_seq_ms=2.5
+            slots=2,
+            prefill_tokens_per_s=1000,
+            prefill_chunk=64,
+            step_base_ms=0,
+            step_per_seq_ms=2.5,
+            gather_ms=4,
+            jitter_percent=1.5,
+            jitter_seed=-3,
         ),
         api_key="k3y",
+        speaks="tgi",
+        load_seconds=2,
+        max_queue=0,
+        tokens_per_chunk=3,
+        faults=(Fault(Kind.RESET, 0.5, after=Span(2, 2)), Fault(Kind.LATENCY, 1.0)),
     )
     assert "k3y" not in repr(settings)
+
+
+def test_a_profile_brings_what_no_option_says():
+    """Dialect, model, limits and costs are the profile's; options given beside it win."""
+    settings = read_settings(_parse("--profile", "tgi-fp16"))
+    found = profile.load("tgi-fp16")
+    assert settings == Settings(
+        speaks="tgi", model=found.model, context=4000, mean_output_tokens=1e6, cost=found.cost
+    )
+    changed = read_settings(
+        _parse(
+            "--profile",
+            "maritalk-1xA100-small",
+            "--slots=3",
+            "--model=m",
+            "--speak=maritalk-2023",
+            "--seed=8",
+        )
+    )
+    assert (changed.cost.slots, changed.model, changed.speaks) == (3, "m", "maritalk-2023")
+    assert (changed.cost.jitter_percent, changed.cost.jitter_seed) == (1.0, 8)
+    assert changed.cost.table == profile.load("maritalk-1xA100-small").cost.table
+
+
+def test_profile_list(capsys: pytest.CaptureFixture[str]):
+    """One line a profile, name and title."""
+    assert main(_parse("--profile", "list")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(profile.names()) == 11
+    assert lines[0] == "llamacpp                llama.cpp with one slot a client (-np)"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +106,17 @@ def test_every_option_arrives(monkeypatch: pytest.MonkeyPatch):
         ("--mean-output-tokens x", "--mean-output-tokens x: give a number"),
         ("--context 1", "--context 1: give a whole number from 2 to 1000000000"),
         ("--model=", "--model '': give a name of printable characters"),
+        ("--max-queue -1", "--max-queue -1: give a whole number from 0 to 1000000000"),
+        ("--tokens-per-chunk 0", "--tokens-per-chunk 0: give a whole number from 1 to 1000000"),
+        ("--jitter 101", "--jitter 101: give a number from 0 to 100"),
+        (
+            "--fault reset:1 --fault oops:1",
+            f"--fault oops:1: no such kind; give one of {', '.join(Kind)}",
+        ),
+        (
+            "--profile tgi-fp16 --step-base-ms 3",
+            "--step-base-ms 3: --profile tgi-fp16 brings a table of costs; leave one of the two out",
+        ),
         (
             "--log /no/such/folder/x",
             "--log /no/such/folder/x: No such file or directory; name a file that can be written",

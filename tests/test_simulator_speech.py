@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.simulator import keys
 from harness.simulator.batching import Sequence
-from harness.simulator.dialect import Dialect, refused
+from harness.simulator.dialect import Call, Dialect, refused
 from harness.simulator.fields import Refusal
 from harness.simulator.speech import SPEECHES
 from harness.simulator.tally import Histogram, Tally, label, page
@@ -110,7 +110,7 @@ def test_another_method():
     """A path that is there for another method is a 405 that names it."""
     _, handler = SPEECHES["vllm"].find(request("GET", "/v1/completions"))
     with pytest.raises(Refusal, match="/v1/completions takes POST, not GET") as raised:
-        handler(type("Call", (), {"request": request("GET", "/v1/completions")}), None)  # type: ignore[arg-type]
+        handler(Call(request("GET", "/v1/completions"), "r1", 0.0), None)  # type: ignore[arg-type]
     assert (raised.value.status, raised.value.headers) == (405, (("Allow", "POST"),))
 
 

@@ -198,7 +198,7 @@ def test_booleans_headers_and_prefix(scripted):
     ("answer", "error", "problem"),
     [
         ((404, b"no"), RouteMissing, "gave 404, so this is no llama.cpp server; give --tokenizer"),
-        ((200, b"<html>"), RouteMissing, "gave no JSON object with 'tokens'"),
+        ((200, b"<html>"), RouteMissing, "gave no JSON, so"),
         ((200, [1]), RouteMissing, "gave no JSON object with 'tokens'"),
         ((200, {"tokens": 7}), ConfigError, "gave no list of tokens"),
         ((401, b"who"), ConfigError, "gave 401; check the API key"),

@@ -1,6 +1,7 @@
 """What the terminal shows: the right number under the right heading, in the width there is."""
 
 import re
+
 import pytest
 from synthetic_run import BASE_NS, record, run
 

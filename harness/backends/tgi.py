@@ -137,7 +137,7 @@ class TGIOpenAI(OpenAI):
         """The times and counts of an answer that was not streamed."""
         return timings(headers)
 
-    def counting(self, text: str, model: str | None, *, prompt: bool) -> tuple[str, Json] | None:
+    def counting(self, text: str, model: str | None, *, prompt: bool) -> tuple[str, Json] | None:  # noqa: ARG002  one model
         """As a prompt, or as mere text."""
         return counting(text, chat=prompt and self.mode == "chat")
 

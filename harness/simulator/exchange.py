@@ -12,12 +12,10 @@ from random import Random
 from harness.clock import now_ns
 from harness.simulator import tokens
 from harness.simulator.batching import Sequence
-from harness.simulator.dialect import Call, Dialect, Filler, Generation, refused
-from harness.simulator.faults import GARBAGE, NO_TROUBLE, Kind, Mishap, Trouble, miscount
+from harness.simulator.dialect import Call, Dialect, Generation, refused
+from harness.simulator.faults import FILLERS, GARBAGE, NO_TROUBLE, Kind, Mishap, Trouble, miscount
 from harness.simulator.fields import JsonObject, Refusal
 from harness.simulator.wire import LAST_CHUNK, SSE_TYPE, chunk, head
-
-_FILLERS: dict[Kind, Filler] = {Kind.ROLE: "role", Kind.EMPTY: "empty", Kind.USAGE: "usage"}
 
 
 class Ending(Enum):
@@ -179,14 +177,15 @@ class Exchange:
             if self._generation.job.stream:
                 self._flush()
                 self._strike_stream(mishap)
-            else:
-                self._strike_whole(mishap)
+            elif mishap.kind not in FILLERS:
+                self._strike(mishap)
+                if mishap.kind is Kind.STREAM_ERROR:
+                    self._refuse(mishap.refusal)
 
     def _strike_stream(self, mishap: Mishap) -> None:
         kind = mishap.kind
-        if kind in _FILLERS:
-            filler = self._dialect.filler(_FILLERS[kind])
-            if not filler:  # a dialect that has none of this kind
+        if kind in FILLERS:
+            if not (filler := self._dialect.filler(FILLERS[kind])):  # a dialect that has none of this kind
                 return
             self._put(filler)
         elif kind is Kind.GARBAGE:
@@ -197,13 +196,6 @@ class Exchange:
             self._end_stream([], "faulted")
         elif kind is Kind.STREAM_ERROR:
             self._end_stream([self._dialect.stream_error(mishap.refusal)], "faulted")
-
-    def _strike_whole(self, mishap: Mishap) -> None:
-        if mishap.kind in _FILLERS:
-            return
-        self._strike(mishap)
-        if mishap.kind is Kind.STREAM_ERROR:
-            self._refuse(mishap.refusal)
 
     def _strike(self, mishap: Mishap) -> None:
         """What a stream and a whole reply have in common."""
@@ -253,8 +245,7 @@ class Exchange:
         self._send(head(status, [*headers, *reply_headers(self.call)]) + body)
 
 
-def reply_headers(call: Call, *, keep_alive: bool = True) -> list[tuple[str, str]]:
+def reply_headers(call: Call) -> list[tuple[str, str]]:
     """The headers every reply has."""
-    alive = keep_alive and call.request.keep_alive
-    connection = "keep-alive" if alive else "close"
+    connection = "keep-alive" if call.request.keep_alive else "close"
     return [("Server", "tokenswarm-simulator"), ("X-Request-Id", call.request_id), ("Connection", connection)]

@@ -29,6 +29,7 @@ from random import Random
 from typing import Final, Literal, TypeAlias
 
 from harness.simulator.batching import Sequence
+from harness.simulator.dialect import Filler
 from harness.simulator.fields import Refusal
 
 REMEMBERED: Final = 1_000_000  # different requests, before their repetitions are forgotten
@@ -52,8 +53,9 @@ class Kind(StrEnum):
     USAGE = "usage"
 
 
+FILLERS: Final[Mapping[Kind, Filler]] = {Kind.ROLE: "role", Kind.EMPTY: "empty", Kind.USAGE: "usage"}
 BREAKS: Final = frozenset({Kind.RESET, Kind.TRUNCATE, Kind.STREAM_ERROR})  # the answer ends there
-_PLACED: Final = frozenset({Kind.STALL, Kind.GARBAGE, Kind.ROLE, Kind.EMPTY, Kind.USAGE, *BREAKS})
+_PLACED: Final = frozenset({Kind.STALL, Kind.GARBAGE, *FILLERS, *BREAKS})
 What: TypeAlias = Literal["output", "prompt", "both"]
 
 

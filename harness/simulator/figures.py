@@ -45,14 +45,14 @@ def usage(sequence: Sequence) -> JsonObject:
 
 
 def vllm_metrics(sequence: Sequence) -> JsonObject:
-    """VLLM's per-request `metrics`, ms; null where there is nothing to divide."""
+    """The per-request `metrics` of vLLM, ms; null where there is nothing to divide."""
     decode_ms, steps = sequence.decode_ms or 0.0, sequence.produced - 1
     return {
-        "time_to_first_token_ms": (sequence.queue_ms or 0.0) + (sequence.prefill_ms or 0.0),
+        "time_to_first_token_ms": sequence.prefill_ms,  # from when it was scheduled, queueing left out
         "generation_time_ms": decode_ms,
         "queue_time_ms": sequence.queue_ms,
         "mean_itl_ms": decode_ms / steps if steps > 0 else None,
-        "tokens_per_second": steps * 1e3 / decode_ms if steps > 0 and decode_ms > 0 else None,
+        "tokens_per_second": per_second(sequence.produced, (sequence.prefill_ms or 0.0) + decode_ms),
     }
 
 
