@@ -173,12 +173,11 @@ class Opener:
         sock.settimeout(self._timeouts.connect_s)
 
     def _await_tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
+        """Read its answer to the last byte, however it comes, in the time there is to open a connection."""
         answer = b""
         end_ns = now_ns() + int(self._timeouts.connect_s * 1e9)
         while not tunnel.is_open(proxy, self._target, answer):
-            sock.settimeout(
-                max(end_ns - now_ns(), 1) / 1e9
-            )  # one that dribbles has no more time; 0 would not wait
+            sock.settimeout(max(end_ns - now_ns(), 1) / 1e9)  # 0 would mean not to wait at all
             data = sock.recv(4096)
             if not data:
                 raise tunnel.hung_up(proxy)

@@ -162,9 +162,7 @@ def count_missing(
     """
     if record.prompt_tokens is None and record.text and record.requested_prompt_tokens is not None:
         source = TokenSource.ESTIMATED if count_tokens is None else counted_by
-        record = replace(
-            record, prompt_tokens=record.requested_prompt_tokens, prompt_token_source=source
-        )
+        record = replace(record, prompt_tokens=record.requested_prompt_tokens, prompt_token_source=source)
     if record.output_tokens is not None or not record.text:
         return record
     if count_tokens is not None:

@@ -73,7 +73,7 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
             environment.stop_timeout = DRAIN_S
         if settings.serve:
             served = beside.start(settings.serve, settings.target, settings.ready_timeout_s or SERVE_S)
-            session.afterwards.append(served.stop)
+            session.afterwards(served.stop)
         if web_ui is None:
             session.warn(session.prepare(settings))
             parsed = parsed_options(environment)

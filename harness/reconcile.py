@@ -31,6 +31,7 @@ __all__ = ["account", "findings"]
 
 SHARE: Final = 0.02  # of our count; less is no disagreement
 TIMELINE: Final = 60  # stretches a run is drawn in
+_SOURCES: Final = {"output_tokens": "token_source", "prompt_tokens": "prompt_token_source"}
 _DIGITS: Final = 6  # that llama.cpp prints of a number
 
 
@@ -148,6 +149,7 @@ def _compared(requests: pd.DataFrame, what: str, server: int | str, blur: float)
     """
     counts, ok = floats(requests[what]), (requests["outcome"] == "ok").to_numpy(dtype=bool)
     known = ~np.isnan(counts)
+    here = requests[_SOURCES[what]].isin(["tokenizer", "estimated"]).to_numpy(dtype=bool)
     ours, finished = int(counts[known].sum()), int(counts[known & ok].sum())
     found = {
         "server": server if isinstance(server, int) else None,
@@ -155,6 +157,7 @@ def _compared(requests: pd.DataFrame, what: str, server: int | str, blur: float)
         "ratio": server / ours if isinstance(server, int) and ours else None,
         "unfinished": ours - finished,
         "uncounted": int((~known & requests["sent_ns"].notna().to_numpy(dtype=bool)).sum()),
+        "counted_here": int((known & here).sum()),
         "rounding": blur,
         "result": None,
         "why": server if isinstance(server, str) else None,

@@ -49,7 +49,12 @@ def agreement(server: Mapping[str, Any], what: str) -> str:
     rounded = f", {its} rounds by up to {one['rounding']:,.0f}" if one["rounding"] >= 1 else ""
     lacking = "1 request has" if one["uncounted"] == 1 else f"{one['uncounted']:,} requests have"
     uncounted = f"; {lacking} no count here" if one["uncounted"] else ""
-    return f"{counted}, {said}{rounded}{uncounted}"
+    guessed = (
+        f"; for {one['counted_here']:,} of our requests the tokens were counted here"
+        if one["counted_here"]
+        else ""
+    )
+    return f"{counted}, {said}{rounded}{uncounted}{guessed}"
 
 
 def pairs(server: Mapping[str, Any] | None) -> Pairs:

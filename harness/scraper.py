@@ -19,7 +19,9 @@ import gevent
 
 from harness.clock import ANCHOR_NS, now_ns
 from harness.control import Session, cause, reason, session
+from harness.grid import clean
 from harness.options import Settings
+from harness.secrecy import hide
 from harness.server_metrics import Sample, of_json, read
 
 __all__ = ["Scraper", "open_scraper", "refusal"]
@@ -39,7 +41,7 @@ def open_scraper(
 ) -> "Scraper":
     """A run's scraper, which has asked and said what came of it; with `--server-metrics no` it does nothing."""
     asked = session(secret, settings.trust, settings.proxy)
-    scraper = Scraper(settings.target.url("/metrics"), asked, keep)
+    scraper = Scraper(settings.target.url("/metrics"), asked, keep, secret=secret)
     if settings.server_metrics:
         scraper.ask()
         say(f"server metrics: {scraper.says}")
@@ -53,10 +55,13 @@ class _NoPage(Exception):
 class Scraper:
     """Asks `url` through `asked` and hands `keep` a sample a second, from `start` to `stop`."""
 
-    def __init__(self, url: str, asked: Session, keep: Callable[[Sample], object]) -> None:
+    def __init__(
+        self, url: str, asked: Session, keep: Callable[[Sample], object], *, secret: str | None = None
+    ) -> None:
         self.url = url
         self.says: str | None = None  # what came of `ask`, in a line
         self._asked = asked
+        self._secrets = [secret, secret and secret.lower()]  # as `reason` may have it
         self._keep = keep
         self._first: Sample | None = None
         self._greenlet: gevent.Greenlet | None = None
@@ -109,8 +114,9 @@ class Scraper:
         except _NoPage as error:
             return _gap(str(error))
         except OSError as error:  # all of `requests`' errors are
-            is_late = isinstance(cause(error), TimeoutError)
-            return _gap(_late() if is_late else f"cannot be read ({reason(error)})")
+            if isinstance(cause(error), TimeoutError):
+                return _gap(_late())
+            return _gap(f"cannot be read ({hide(clean(reason(error)), self._secrets)})")
         arrived_ns = now_ns() + ANCHOR_NS
         system, figures = read(page)
         if system is None and page.strip():

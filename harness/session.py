@@ -9,6 +9,7 @@ import os
 import signal
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import gevent
 from locust import LoadTestShape
@@ -37,8 +38,12 @@ class Session:
         self.runner = runner
         self.web_ui = web_ui
         self.run: Run | None = None
-        self.afterwards: list[Callable[[], object]] = []  # called when all has been said
+        self._afterwards = ExitStack()
         self._interrupts = 0
+
+    def afterwards(self, call: Callable[[], object]) -> None:
+        """Have something done when all has been said."""
+        self._afterwards.callback(call)
 
     def settings(self) -> Settings:
         """The settings that the options, as they are now, make."""
@@ -147,8 +152,7 @@ class Session:
         """Locust has printed its statistics; now ours, so that they are what is left on the screen."""
         if self.web_ui is None:
             self._print_results()
-        for call in self.afterwards:
-            call()
+        self._afterwards.close()
 
     def _print_results(self) -> None:
         run = self.run

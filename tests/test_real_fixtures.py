@@ -176,6 +176,12 @@ REFUSALS = {
         ErrorClass.OVERLOAD,
         "The engine is currently busy and cannot accept new requests. Please try again later",
     ),
+    "vllm_busy_stream": (
+        200,
+        ErrorClass.OVERLOAD,  # by its code: the status had gone out before the queue was seen to be full
+        "The engine is currently busy and cannot accept new requests. Please try again later",
+    ),
+    "vllm_bad_ids_stream": (200, ErrorClass.STREAM_ERROR, "Token id 69772 is out of vocabulary"),
     "vllm_engine_died": (500, ErrorClass.HTTP_SERVER, "EngineCore encountered an issue."),
     "vllm_engine_died_stream": (200, ErrorClass.STREAM_ERROR, "EngineCore encountered an issue."),
     "transformers_serve_ignore_eos": (

@@ -1,5 +1,6 @@
 """Published beside measured: the formulas, the judgement, who runs beside whom, and one experiment for real."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +145,26 @@ def test_a_run_that_is_not_there_is_said(tmp_path: Path):
     sweep = sweeps.sweeps(profile.load("llamacpp"), tmp_path)[0]
     with pytest.raises(ConfigError, match=r"1-clients: 0 runs in it, not one; see .*locust\.log"):
         cli.read(sweep)
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict", "again"),
+    [(137.0, "invalid", False), (100.0, "invalid", True), (100.0, "suspect", False), (100.0, "valid", False)],
+)
+def test_only_a_miss_of_a_run_that_is_not_valid_is_run_again(
+    measured: float, verdict: str, again: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A sound run that misses stands, and so does one that is met; what is run again is said, with the reason."""
+    sweep = sweeps.sweeps(profile.load("tgi-gptq"), tmp_path)[0]
+    run = sweep.folder / "run"
+    run.mkdir(parents=True)
+    summary = {"verdict": {"status": verdict, "reasons": ["the client waited for a core 97 % of the time"]}}
+    (run / "summary.json").write_text(json.dumps(summary))
+    found = {("decode_tps", "value"): measured, ("prefill_tps", "value"): 5700.0}
+    assert (cli.misses(sweep, found) and cli.is_invalid(sweep)) == again
+    said = capsys.readouterr().err
+    assert ("tgi-gptq, 1 clients: again, for the client waited for a core" in said) == again
+    assert sweep.again().folder == tmp_path / "tgi-gptq" / "1-clients-2"
 
 
 def test_the_whole_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

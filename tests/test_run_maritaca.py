@@ -85,8 +85,9 @@ def test_messages_of_several_tokens(tmp_path: Path, server: Server, log: Path, p
     option = ("--backend-option", f"tokens_per_message={per_message}")
     both = compared(whole_run(tmp_path, server.url, "legacy", "yes", *option), log, stream=True)
     assert (both.chunks == -(-both.output_tokens_true // per_message)).all()
-    assert both.prompt_tokens.isna().all()
+    assert (both.prompt_tokens == both.requested_prompt_tokens).all()
     assert (both.token_source == "estimated").all()
+    assert (both.prompt_token_source == "estimated").all()
     assert both.finish_reason.isna().all()
 
 

@@ -77,7 +77,7 @@ BAD = [
     (NEW, ("--backend-option", "timing_unit=min"), "--backend-option timing_unit=min: use auto, ms, s"),
     (NEW, ("--stream", "yes"), "--stream yes: backend 'maritalk' (--api-mode native) does not stream"),
     (NEW, ("--exact-output", "yes"), "--exact-output yes: backend 'maritalk' (--api-mode native) has no way"),
-    (NEW, ("--extra-body", '{"temperature": "hot"}'), "answered 400 to a request of the load (temperature"),
+    (NEW, ("--extra-body", '{"temperature": "hot"}'), "answered 400 to a trial request (temperature"),
 ]  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def test_another_kind_of_server_is_said_before_load(tmp_path: Path) -> None:
         done = run("maritalk.py", tmp_path / "r", "--host", server.url, *SMALL)
     assert done.code == 2
     (line,) = done.errors
-    assert f"POST {server.url}/generate: answered 404" in line
+    assert f"POST {server.url}/generate answered 404" in line
     assert "is it a server of the kind 'maritalk' with --api-mode native" in line
 
 

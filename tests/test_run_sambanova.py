@@ -64,7 +64,7 @@ BAD = [
     ((), {"SAMBANOVA_API_KEY": "wrong"}, "the API key given is not the right one"),
     (("--model", "nobody"), KEY, "--model 'nobody' is not served here; the server lists 'simulated'"),
     (("--cache-salt", "run"), KEY, "--cache-salt run: backend 'sambanova' (--api-mode chat) knows no cache_salt"),
-    (("--extra-body", '{"temperature": 9}'), KEY, "answered 400 to a request of the load (temperature: must be at most 2)"),
+    (("--extra-body", '{"temperature": 9}'), KEY, "answered 400 to a trial request (temperature: must be at most 2)"),
 ]  # fmt: skip
 
 

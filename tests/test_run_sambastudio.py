@@ -85,8 +85,8 @@ BAD = [
     (V2, ("--model", "COE/nobody"), KEY, "select_expert 'nobody' is not in this composition"),
     (V1, ("--backend-option", "expert=nobody"), KEY, "select_expert 'nobody' is not in this composition"),
     (OPENAI, (), KEY, "--model is missing"),
-    (OPENAI, ("--model", "nobody"), KEY, "--model 'nobody' not served here"),
-    (V1, ("--extra-body", '{"top_k": -1}'), KEY, "answered 400 to a request of the load (top_k"),
+    (OPENAI, ("--model", "nobody"), KEY, "is --model 'nobody' served here?"),
+    (V1, ("--extra-body", '{"top_k": -1}'), KEY, "answered 400 to a trial request (top_k"),
     (V1, ("--exact-output", "yes"), KEY, "--exact-output yes: backend 'sambastudio' (--api-mode v1) has no way"),
 ]  # fmt: skip
 

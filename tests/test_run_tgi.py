@@ -58,6 +58,8 @@ def test_every_request_agrees_with_the_server(
     assert ((both.finish_reason == "length") == (both.output_tokens == 10)).all()
     assert set(both.finish_reason) <= {"length", "stop"}
     assert (both.streamed == (stream == "yes")).all()
+    both = both[both.chunks > 0]  # a first token may be the end, which has no text
+    assert len(both) >= 5
     assert both.ttft_ms.notna().all() == (stream == "yes")
     assert both.ttft_ms.isna().all() == (stream == "no")
     if stream == "yes":
@@ -132,7 +134,7 @@ def test_a_server_of_another_kind_is_said_before_load(tmp_path: Path) -> None:
         done = run("tgi.py", tmp_path / "r", "--host", other.url, *SMALL)
     assert done.code == 2
     (line,) = done.errors
-    assert "/generate_stream: answered 404" in line
+    assert "/generate_stream answered 404" in line
     assert "is it a server of the kind 'tgi' with --api-mode native" in line
     assert _generated(log) == 0
 

@@ -127,6 +127,19 @@ def test_a_server_that_does_not_answer_costs_one_timeout() -> None:
         assert looks.says == f"none, {looks.url} did not answer in 0.2 s"
 
 
+def test_what_a_server_makes_of_the_key_is_not_repeated() -> None:
+    """Nor what steers a terminal: the line goes to the screen, to run.json and into the table."""
+
+    def script(talk: Talk) -> None:
+        key = head(talk).partition(b"Bearer ")[2].split(b"\r\n")[0]
+        talk.say(b"refused \x1b[31m" + key + b"\r\n\r\n")
+
+    with standing(script) as (target, _):
+        looks = Scraper(target.url("/metrics"), session("sk-Secret"), print, secret="sk-Secret")
+        looks.ask()
+    assert looks.says == f"none, {looks.url} cannot be read (refused ?[31m***)"
+
+
 def test_nobody_there() -> None:
     """A dead server is the load's to complain of."""
     looks = Scraper(f"http://127.0.0.1:{free_port()}/metrics", session(None), print)

@@ -14,7 +14,7 @@ from synthetic_run import BASE_NS, record
 from harness import rows
 from harness.journal import Window
 from harness.reconcile import account, findings
-from harness.record import Outcome, RequestRecord
+from harness.record import Outcome, RequestRecord, TokenSource
 from harness.report_server import agreement, charts, line, pairs
 from harness.server_metrics import COUNTERS, GAUGES, Sample, of_csv, of_json, read, text
 
@@ -174,6 +174,7 @@ def output(tmp_path: Path, grew: float, *records: RequestRecord, **fields: objec
 
 TEN = [asked(f"r{i}") for i in range(10)]
 CANCELLED = asked("c", outcome=Outcome.CANCELLED, output_tokens=30)
+GUESSED = asked("g", output_tokens=90, token_source=TokenSource.ESTIMATED)
 UNCOUNTED = asked("u", outcome=Outcome.FAILED, output_tokens=None)
 
 
@@ -192,6 +193,9 @@ UNCOUNTED = asked("u", outcome=Outcome.FAILED, output_tokens=None)
         ([*TEN, UNCOUNTED], 520, "more",
          ("vLLM counted 520, this client 500, 4 % more: of other clients, or of requests that were given up; "
           "1 request has no count here")),
+        ([*TEN, GUESSED], 510, "less",
+         ("vLLM counted 510, this client 590, 14 % less: one of the two is wrong; for 1 of our requests the tokens were "
+          "counted here")),
         ([asked(f"r{i}", output_tokens=8) for i in range(10)], 70, "edge",
          "vLLM counted 70, this client 80, 12 % less: at most one token a request"),
     ],

@@ -131,7 +131,7 @@ def simulator(tmp_path: Path, *options: str, env: dict[str, str] | None = None) 
         assert process.returncode == 0
     finally:
         process.kill()
-        process.wait()
+        process.communicate()  # closes the pipes, also where a test has failed
 
 
 @pytest.fixture(scope="module")

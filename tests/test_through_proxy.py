@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import gevent
 import pytest
 from locust_runs import run, simulator
 from native import Script, Talk, self_signed, sleep, standing
@@ -37,6 +38,7 @@ HASTY = replace(TIMEOUTS, connect_s=0.3)
 NAME: Final = "api.corp.test"  # which only the proxy knows
 LOGIN: Final = "corp\\user:p@ss word/£"
 QUOTED: Final = "corp%5Cuser:p%40ss%20word%2F%C2%A3"
+DESCRIPTORS: Final = Path("/proc/self/fd")
 KEY: Final = "sk-of-the-server"
 
 
@@ -309,6 +311,34 @@ def test_a_proxy_that_misbehaves(script: Script, error_class: ErrorClass, text: 
         begin = time.monotonic()
         assert failure(send()) == (error_class, f"the proxy http://127.0.0.1:{place.port} {text}")
         assert time.monotonic() - begin < 3
+
+
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="no list of open files")
+def test_a_request_given_up_while_the_tunnel_is_awaited_leaves_no_socket() -> None:
+    """As when a user is stopped there."""
+    target = Target(tls=True, host=NAME, port=443)
+    with standing(hang) as (place, talks), sending(target, Proxy(place.host, place.port, "V"), None) as send:
+        before = open_sockets()
+        request = gevent.spawn(send)
+        while not talks:
+            gevent.sleep(0.01)
+        gevent.sleep(0.05)
+        assert open_sockets() - before == 2  # ours, and the server's, which is in this process too
+        request.kill()
+        while open_sockets() > before:  # the server's goes when it sees that ours has gone
+            gevent.sleep(0.01)
+
+
+def open_sockets() -> int:
+    """How many this process has open."""
+    return sum(name.startswith("socket:") for name in map(link, DESCRIPTORS.iterdir()))
+
+
+def link(descriptor: Path) -> str:
+    """What a descriptor is of; that of the listing itself has gone by now."""
+    with suppress(OSError):
+        return str(descriptor.readlink())
+    return ""
 
 
 def test_a_proxy_may_quote_a_login_and_nobody_reads_it() -> None:

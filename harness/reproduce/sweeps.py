@@ -14,9 +14,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,7 @@ class Sweep:
     experiment: Experiment
     clients: int
     folder: Path
+    attempt: int = 1
 
     def command(self, url: str) -> list[str]:
         """What to run; a user would type `locust` for its first three words."""
@@ -65,6 +66,13 @@ class Sweep:
     def log(self) -> Path:
         """What Locust printed."""
         return self.folder / "locust.log"
+
+    def again(self) -> "Sweep":
+        """The same once more, in a folder of its own."""
+        attempt = self.attempt + 1
+        return replace(
+            self, attempt=attempt, folder=self.folder.with_name(f"{self.clients}-clients-{attempt}")
+        )
 
 
 @dataclass(slots=True)
@@ -100,8 +108,8 @@ def lanes(profiles: Iterable[Profile], folder: Path) -> list[Lane]:
     return [lane for lane in (*alone, *shared) if lane.left]
 
 
-def run(profiles: Sequence[Profile], folder: Path) -> Iterator[Sweep]:
-    """Run all sweeps; gives each when it is over, as it ends.
+def run(profiles: Sequence[Profile], folder: Path, ended: Callable[[Sweep], bool]) -> None:
+    """Run all sweeps. `ended` is called with each when it is over, and says whether it has to be run again.
 
     Raises:
         ConfigError: Locust failed, or a server did not start.
@@ -116,7 +124,8 @@ def run(profiles: Sequence[Profile], folder: Path) -> Iterator[Sweep]:
                     _begin(lane, urls)
                 elif lane.process.poll() is not None and lane.sweep is not None:
                     _check(lane.sweep, lane.process.returncode)
-                    yield lane.sweep
+                    if ended(lane.sweep):
+                        lane.left.appendleft(lane.sweep.again())
                     lane.process = lane.sweep = None
             busy[:] = [lane for lane in busy if lane.process is not None or lane.left]
             time.sleep(_LOOK_S)
