@@ -129,6 +129,12 @@ def _read_whole(backend: Backend, data: bytes, answer: Answer, *, complete: bool
         answer.add(backend.read(data), len(data))
     except MalformedChunk as error:
         answer.fail(ErrorClass.BAD_STREAM, str(error))
+        return
+    if not (answer.ends or answer.done or answer.finish_reason or answer.error_class):
+        answer.fail(
+            ErrorClass.BAD_STREAM,
+            printable(f"JSON that is no answer: {data[:200].decode('utf-8', 'replace')}"),
+        )
 
 
 def _read_window(
@@ -243,6 +249,9 @@ def _read_event(
     try:
         delta = backend.read(event.data)
     except MalformedChunk as error:
+        if event.name in _ERROR_EVENTS:  # in whatever words
+            answer.fail(ErrorClass.STREAM_ERROR, body_error(event.data))
+            return True
         # The last event of a stream that was cut is half an event: that is truncation, not garbage.
         if complete or event.end < len(data):
             answer.fail(ErrorClass.BAD_STREAM, str(error))

@@ -18,7 +18,16 @@ import pandas as pd
 
 from harness.windows import Streams, floats
 
-__all__ = ["Finding", "answers_off", "lengths", "of_level", "of_table", "prompts_off", "verdict"]
+__all__ = [
+    "Finding",
+    "answers_off",
+    "content_share",
+    "lengths",
+    "of_level",
+    "of_table",
+    "prompts_off",
+    "verdict",
+]
 
 Finding = tuple[str, str]  # ("suspect" | "invalid", reason)
 
@@ -27,6 +36,8 @@ _SEVERITY: Final = ("valid", "suspect", "invalid")
 OFF: Final = 0.10  # of the size asked for
 MANY_OFF: Final = 0.05  # of a level's requests
 SUSPECT_FAILED, INVALID_FAILED = 0.01, 0.20  # of a level's requests
+EVENTS: Final = 8  # fewer may come together by chance
+SHAM: Final = 0.02  # of E2E
 FEW: Final = 5  # successful requests of a level
 
 
@@ -72,7 +83,11 @@ def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterat
             f"{name}: the server counted 0 tokens for {level['zero_counted']} answers that had text",
         )
     if level["empty"]:
-        yield "suspect", f"{name}: {level['empty']} of {level['succeeded']} answers held no token"
+        yield "suspect", f"{name}: {level['empty']} of {level['succeeded']} answers held no text"
+    share = level["content_share"]
+    if share is not None and share < SHAM:
+        when = f"all events of an answer come at its end (within {100 * share:.2g} % of E2E)"
+        yield "suspect", f"{name}: streams in name only: {when}, so TTFT is E2E; see --stream no"
     yield from _of_answers(name, level["output_length"], own_ends=own_ends)
     yield from _of_prompts(name, level["prompt_length"])
 
@@ -112,6 +127,16 @@ def _of_answers(name: str, length: Mapping[str, Any], *, own_ends: bool) -> Iter
 def _of_prompts(name: str, length: Mapping[str, Any]) -> Iterator[Finding]:
     if length["off"] > MANY_OFF * length["compared"]:
         yield "suspect", f"{name}: {prompts_off(length)}; give the model's own --tokenizer"
+
+
+def content_share(ok: pd.DataFrame) -> float | None:
+    """Which part of E2E, at the median, lies between first and last content of streams of `EVENTS` or more events.
+
+    None without such streams. Near 0 the answer was ready before its first event was sent.
+    """
+    use = ok["streamed"].to_numpy(dtype=bool) & (floats(ok["chunks"]) >= EVENTS) & (floats(ok["e2e_ms"]) > 0)
+    after = floats(ok["e2e_ms"])[use] - floats(ok["ttft_ms"])[use]
+    return float(np.median(after / floats(ok["e2e_ms"])[use])) if use.any() else None
 
 
 def answers_off(length: Mapping[str, Any]) -> str:

@@ -96,11 +96,12 @@ class Journal:
     @property
     def problem(self) -> str | None:
         """What is wrong with the file in one line, or None."""
-        if not self._kept and not self.dropped:
+        # A line that another thread is about to write is no problem: it takes a refusal, or a closed file.
+        reason = self._reason or ("closed" if self._fd is None else None)
+        if not self.dropped and (reason is None or not self._kept):
             return None
         return (
-            f"{self.path}: {self._reason or 'closed'}; "
-            f"{len(self._kept)} lines kept in memory, {self.dropped} dropped"
+            f"{self.path}: {reason or 'full'}; {len(self._kept)} lines kept in memory, {self.dropped} dropped"
         )
 
     @property

@@ -1,14 +1,13 @@
 """What one user class sends: its backend, its prompts, and how it asks. Everything here is before load."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Protocol
-from uuid import uuid4
 
-from harness import distributions, sizers, trial, workload
+from harness import backend_choice, distributions, sizers, trial, workload
 from harness.api_key import read_secret
+from harness.asker import Asker
 from harness.backends import find
 from harness.backends.base import Ask, Backend
 from harness.client import Client
@@ -63,7 +62,7 @@ class Lane:
     settings: Settings
     prompt_tokens: str  # the distributions in use
     output_tokens: str
-    salt: str  # of the run; "" where none is sent
+    asker: Asker
 
     def spec(self, prompt: str | Sequence[int] | None, max_tokens: int | None) -> tuple[Ask, int | None]:
         """(what to ask, the tokens its prompt was sized to); a prompt of the user's own is not sized."""
@@ -71,22 +70,12 @@ class Lane:
         if prompt is None or max_tokens is None:
             spec = self.workload.take()
         own = spec.prompt if prompt is None and spec else prompt or ""
-        ask = self.ask(own, spec.output_tokens if max_tokens is None and spec else max_tokens or 0)
+        ask = self.asker.ask(own, spec.output_tokens if max_tokens is None and spec else max_tokens or 0)
         return ask, spec.requested_prompt_tokens if prompt is None and spec else None
 
-    def ask(self, prompt: str | Sequence[int], max_tokens: int) -> Ask:
-        """A request with what the settings and the server add to it."""
-        settings = self.settings
-        exact = self.facts.forces_length if settings.exact_output is None else settings.exact_output
-        salt = f"{self.salt}-{uuid4().hex}" if settings.wording.cache_salt == "request" else self.salt
-        return Ask(
-            prompt=prompt if isinstance(prompt, str) else tuple(prompt),
-            max_tokens=max_tokens,
-            model=self.facts.model,
-            exact_length=exact,
-            cache_salt=salt or None,
-            extra=settings.extra_body,
-        )
+    def session(self) -> Session:
+        """A new one, for questions outside the load."""
+        return _session(self.client.backend, self.settings, self.client.secret)
 
     def stored(self) -> dict[str, object]:
         """What is worth keeping of it in `run.json`."""
@@ -117,14 +106,13 @@ def open_lane(
     Raises:
         ConfigError: it cannot be done; the text says what to change.
     """
-    backend, target = _backend(user_class, settings)
+    backend, target = backend_choice.choose(
+        user_class.backend, user_class.api_mode, user_class.backend_options, settings
+    )
     prompts = _sizes(settings.prompt_sizes, user_class, "prompt_tokens")
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
     secret = read_secret(backend.key_variables)
-    asked = session(None, settings.trust, settings.proxy)
-    asked.headers.update(
-        [*settings.wording.headers.items(), *([backend.credentials(secret)] if secret else [])]
-    )
+    asked = _session(backend, settings, secret)
     facts = _facts(backend, target, settings, asked, say)
     if facts.context and prompts.mean + outputs.mean > facts.context:
         raise ConfigError(
@@ -134,54 +122,49 @@ def open_lane(
     for note in facts.notes:
         say(f"{settings.target}: {note}")
     client = Client(engine, backend, "local", secret, keep, target, tuple(settings.wording.headers.items()))
+    asker = Asker.of(settings, facts.model, can_force=facts.forces_length)
     if settings.preflight and backend.trial:
-        trial.judge(client, facts.model, settings.extra_body, say)
+        trial.judge(client, asker.ask(_trial_prompt(settings), trial.TOKENS), say)
     sizer, why = sizers.choose(
         tokenizer=settings.tokenizer,
         model=facts.model,
         llama_url=str(target) if facts.has_tokenize else None,
         chat=backend.templates,
         asked=asked,
-        server=partial(ServerSizer, backend, target, facts.model, asked) if _counts(backend) else None,
+        server=_server_sizer(backend, target, facts, asked),
     )
-    say(why)
-    work: Work = (
-        IdPrompts(prompts, outputs, settings.wording.prompt_ids, seed)
-        if settings.wording.prompt_ids
-        else workload.build(prompts, outputs, sizer, seed=seed, count=requests, progress=_Building(say))
-    )
-    salt = "" if settings.wording.cache_salt == "off" else uuid4().hex
-    return Lane(client, work, sizer, facts, settings, prompts.describe(), outputs.describe(), salt)
+    work: Work
+    if ids := settings.wording.prompt_ids:
+        say(f"prompts are of random token ids from {ids[0]} to {ids[1]}, as --prompt-ids asks")
+        work = IdPrompts(prompts, outputs, ids, seed)
+    else:
+        say(why)
+        work = workload.build(prompts, outputs, sizer, seed=seed, count=requests, progress=_Building(say))
+    return Lane(client, work, sizer, facts, settings, prompts.describe(), outputs.describe(), asker)
 
 
-def _counts(backend: Backend) -> bool:
-    """Has the server a route that counts tokens?"""
-    return backend.counting("", None, prompt=False) is not None
+def _session(backend: Backend, settings: Settings, secret: str | None) -> Session:
+    """With the user's headers, and the key where the backend wants it."""
+    opened = session(None, settings.trust, settings.proxy)
+    keys = [backend.credentials(secret)] if secret else []
+    opened.headers.update([*settings.wording.headers.items(), *keys])
+    return opened
 
 
-def _backend(user_class: type[UserClass], settings: Settings) -> tuple[Backend, Target]:
-    """The user class's backend as the settings want it, and where its routes begin."""
-    mode = settings.api_mode or user_class.api_mode
-    backend, target = find(user_class.backend, mode, settings.target).at(settings.target)
-    backend = backend.configured({**user_class.backend_options, **settings.wording.backend_options})
-    stream = backend.can_stream if settings.wording.stream is None else settings.wording.stream
-    name = f"backend {backend.name!r} (--api-mode {backend.mode})"
-    if stream and not backend.can_stream:
-        raise ConfigError(f"--stream yes: {name} does not stream; leave --stream at auto")
-    if not stream and not backend.can_answer_whole:
-        raise ConfigError(f"--stream no: {name} only streams; leave --stream at auto")
-    if settings.exact_output and backend.forces_length is False:
-        raise ConfigError(
-            f"--exact-output yes: {name} has no way to make an answer go on; leave it at auto, and the lengths "
-            "asked for and got are compared in the results"
-        )
-    if settings.wording.cache_salt != "off" and not backend.takes_salt:
-        raise ConfigError(
-            f"--cache-salt {settings.wording.cache_salt}: {name} knows no cache_salt; vllm does"
-        )
-    if settings.wording.prompt_ids and not backend.takes_ids:
-        raise ConfigError(f"--prompt-ids: {name} takes no token ids; drop it")
-    return dataclasses.replace(backend, stream=stream), target
+def _trial_prompt(settings: Settings) -> str | tuple[int, ...]:
+    ids = settings.wording.prompt_ids
+    return trial.PROMPT if ids is None else (ids[0],) * trial.TOKENS
+
+
+def _server_sizer(
+    backend: Backend, target: Target, facts: Facts, asked: Session
+) -> Callable[[], Sizer] | None:
+    """What asks the server for its own counts; None where it has no route for it."""
+    if backend.name == "openai" and facts.server == "vLLM":
+        backend = find("vllm", backend.mode)
+    if backend.counting("", None, prompt=False) is None:
+        return None
+    return partial(ServerSizer, backend, target, facts.model, asked)
 
 
 def _sizes(given: Distribution | None, user_class: type[UserClass], name: str) -> Distribution:

@@ -156,8 +156,8 @@ def count_missing(
 ) -> RequestRecord:
     """The record with its tokens counted, if its server did not and text came.
 
-    `count_tokens` gives `counted_by`; without it the output count is an estimate, the greater of content events
-    and characters / 4 rounded up, since an event carries at least one token. A prompt was counted when it was
+    `count_tokens` gives `counted_by`; without it the output count is an estimate, characters / 4 rounded up.
+    Neither is ever less than the content events, since an event carries at least one token. A prompt was counted when it was
     sized, by the same tokenizer or estimate, so it has the size that was asked for.
     """
     if record.prompt_tokens is None and record.text and record.requested_prompt_tokens is not None:
@@ -166,7 +166,9 @@ def count_missing(
     if record.output_tokens is not None or not record.text:
         return record
     if count_tokens is not None:
-        return replace(record, output_tokens=count_tokens(record.text), token_source=counted_by, text=None)
+        # An event carries at least one token, though its text may go into one with the next one's.
+        counted = max(count_tokens(record.text), record.chunks)
+        return replace(record, output_tokens=counted, token_source=counted_by, text=None)
     guess = max(record.chunks, math.ceil(len(record.text) / CHARACTERS_A_TOKEN))
     return replace(record, output_tokens=guess, token_source=TokenSource.ESTIMATED, text=None)
 

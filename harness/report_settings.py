@@ -5,6 +5,7 @@ no group names comes last, as dotted names. What was not set is not listed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 __all__ = ["Pairs", "about", "environment", "flat"]
@@ -29,8 +30,10 @@ _LOAD: Final = (
 )
 _SERVER: Final = (
     *(("host", "address"), ("backend", "backend"), ("api_mode", "API"), ("model", "model")),
+    ("proxy", "through the proxy"),
     ("ca_file", "certificates trusted"),
     ("insecure", "certificate"),
+    ("metrics_page", "metrics"),
 )
 # Worth saying only where they were given.
 _FLAGS: Final = {
@@ -51,6 +54,7 @@ _OF_A_USER: Final = (
 )
 _OF_A_SERVER: Final = (
     ("server", "says it is"),
+    ("version", "version"),
     ("slots", "slots"),
     ("context", "context, tokens"),
     ("forces_length", "can force a length"),
@@ -100,7 +104,8 @@ def _servers(lanes: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the server said of itself, each thing once."""
     facts = [lane.get("server") for lane in lanes.values() if isinstance(lane, Mapping)]
     pairs = [pair for fact in facts if isinstance(fact, Mapping) for pair in _picked(fact, _OF_A_SERVER)]
-    yield from dict.fromkeys(pairs)
+    limits = [flat(fact["limits"]) for fact in facts if isinstance(fact, Mapping) and fact.get("limits")]
+    yield from dict.fromkeys([*pairs, *chain.from_iterable(limits)])
 
 
 def _picked(values: Mapping[str, Any], names: Sequence[tuple[str, str]]) -> Pairs:

@@ -81,9 +81,11 @@ class Run:
                     requests=self.plan.planned if len(user_classes) == 1 else None,
                     say=say,
                 )
-            first = next(iter(self.lanes.values())).client
-            self._health = Health(self.engine, self._keep_second, first.worker)
-            self._scraper = open_scraper(settings, first.secret, self._keep_sample, say)
+            first = next(iter(self.lanes.values()))
+            self._health = Health(self.engine, self._keep_second, first.client.worker)
+            self._scraper = open_scraper(
+                settings, first.session(), first.client.secret, self._keep_sample, say
+            )
             self.directory = RunDirectory.create(
                 settings.results_dir, self._run_id(), self._stored(), planned=self.plan.planned
             )

@@ -18,7 +18,7 @@ from typing import Final
 import gevent
 
 from harness.clock import ANCHOR_NS, now_ns
-from harness.control import Session, cause, reason, session
+from harness.control import Session, cause, reason
 from harness.grid import clean
 from harness.options import Settings
 from harness.secrecy import hide
@@ -37,10 +37,13 @@ _ACCEPTED: Final = {"Accept": "text/plain;version=0.0.4, */*;q=0.1", "Accept-Enc
 
 
 def open_scraper(
-    settings: Settings, secret: str | None, keep: Callable[[Sample], object], say: Callable[[str], None]
+    settings: Settings,
+    asked: Session,
+    secret: str | None,
+    keep: Callable[[Sample], object],
+    say: Callable[[str], None],
 ) -> "Scraper":
     """A run's scraper, which has asked and said what came of it; with `--server-metrics no` it does nothing."""
-    asked = session(secret, settings.trust, settings.proxy)
     scraper = Scraper(settings.target.url("/metrics"), asked, keep, secret=secret)
     if settings.server_metrics:
         scraper.ask()

@@ -167,7 +167,7 @@ def _server_says(levels: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     if not names:
         return []
     users: Group = ("", ("users",), [[str(level["concurrency"])] for level in levels])
-    return ["", *columns([users, (server_says.CAPTION, names, cells)], width), ""]
+    return ["", *columns([users, (server_says.CAPTION, names, cells)], width)]
 
 
 def _header(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:

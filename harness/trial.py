@@ -6,9 +6,9 @@ short answer is generated, through the load's own client, and judged. A server t
 understood the request. Its id begins with `trial-`, so that it can be told apart in a server's log.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from harness.backends.base import Ask, Backend
 from harness.client import Client
@@ -26,15 +26,14 @@ _SLACK_MS: Final = 50.0
 _UNDER: Final = 100  # times that are a hundredth of the client's are of another unit
 
 
-def judge(client: Client, model: str | None, extra: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Send the request, of which nobody else hears, and go on, or not.
+def judge(client: Client, ask: Ask, say: Callable[[str], None]) -> None:
+    """Send `ask`, of which nobody else hears, and go on, or not.
 
     Raises:
         ConfigError: load would fail in the same way; one line with what to change.
     """
     alone = replace(client, id_prefix="trial-", keep=lambda _: None)
     slot = Slot(level=1, repeat=1, phase=Phase.WARMUP)
-    ask = Ask(PROMPT, TOKENS, model=model, extra=extra)
     record = alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)
     url = client.target.url(client.backend.path)
     if record.outcome is Outcome.OK:
@@ -44,8 +43,10 @@ def judge(client: Client, model: str | None, extra: Mapping[str, Any], say: Call
         say(f"the trial request was refused for now ({record.error_message}); going on")
     else:
         said = record.error_message or str(record.error_class)
+        forced = "; --exact-output no leaves out what makes answers go on" if ask.exact_length else ""
+        hint = forced if record.error_class is ErrorClass.HTTP_CLIENT else ""
         raise ConfigError(
-            f"POST {url} {_why(record, client, model, said)}; --preflight no sends the load all the same"
+            f"POST {url} {_why(record, client, ask.model, said)}{hint}; --preflight no sends the load all the same"
         )
 
 

@@ -432,7 +432,7 @@ def test_answers_without_tokens_are_doubts():
         "status": "suspect",
         "reasons": [
             "level 1: the server counted 0 tokens for 30 answers that had text",
-            "level 1: 3 of 35 answers held no token",
+            "level 1: 3 of 35 answers held no text",
         ],
     }
 
@@ -577,3 +577,21 @@ def test_short_answers_are_dropped_only_where_asked_and_are_counted(hand, least)
     ):
         assert level[name] == whole[name]
     assert summary["totals"] == hand["totals"]
+
+
+@pytest.mark.parametrize(("first", "status"), [(99, "suspect"), (98, "valid"), (50, "valid")])
+def test_streams_in_name_only_are_a_doubt(first, status):
+    """All events at the answer's very end: such a TTFT is no TTFT, and a rate after it is no rate."""
+    ends = [100 + first + (100 - first) * n / 7 for n in range(8)]  # of an E2E of 100 ms
+    said = (
+        "level 1: streams in name only: all events of an answer come at its end (within 1 % of E2E), so TTFT is E2E; "
+        "see --stream no"
+    )
+    rows_ = [streamed(str(n), 100, ends, 8) for n in range(20)]
+    assert verdict(table(*rows_)) == (status, [said] if status == "suspect" else [])
+
+
+def test_few_events_may_come_together():
+    """Seven and less prove nothing, nor does an answer that was not streamed."""
+    rows_ = [streamed(str(n), 100, [199.0] * 6 + [199.5], 7) for n in range(20)]
+    assert verdict(table(*rows_)) == ("valid", [])

@@ -426,6 +426,26 @@ def test_a_stall_holds_one_request_only(faulty: Any):
         assert row["last_token_ns"] - row["first_token_ns"] >= 400e6
 
 
+def test_a_stream_whose_last_token_ends_it_is_cut_before_that(tmp_path: Path):
+    """TGI's last token says that it was the last: a truncation far behind it comes just before."""
+    options = ("--speak", "tgi", "--fault", "truncate:1,after=99")
+    body = {"inputs": "one two", "parameters": {"max_new_tokens": 4, "details": True}}
+    with simulator(tmp_path, *FAST, *options, "--mean-output-tokens", "1e6") as server:
+        chunks, ended = _unchunk(_exchange(server.port, "/generate_stream", body)[0])
+        assert (len(chunks), ended) == (3, True)
+        assert all(b'"generated_text":null' in chunk for chunk in chunks)
+
+
+def test_garbage_in_a_stream_of_lines(tmp_path: Path):
+    """SambaStudio's stream has a JSON object a line; its garbage is a line too."""
+    options = ("--speak", "sambastudio", "--fault", "garbage:1,after=1")
+    body = {"instance": "one", "params": {"max_tokens_to_generate": {"type": "int", "value": "3"}}}
+    with simulator(tmp_path, *FAST, *options, "--mean-output-tokens", "1e6") as server:
+        chunks, _ = _unchunk(_exchange(server.port, "/api/predict/generic/stream/p/e", body)[0])
+        assert chunks[1] == GARBAGE + b"\n"
+        assert b'"is_last_response":true' in chunks[-1]
+
+
 def test_the_same_seed_hits_the_same_requests(tmp_path: Path):
     """Two servers, the same requests in another order: the same ones fail."""
     failed = []
