@@ -77,7 +77,7 @@ class Questions:
             raise _trouble(cause(error), self.target, through(self.asked)) from None
         if answer.status_code in (401, 403) and not public:
             asked = f"{url}{through(self.asked)}"
-            raise ConfigError(f"{asked} answered {answer.status_code} {self._refusal(answer)}")
+            raise ConfigError(f"{asked} answered {answer.status_code}{self._refusal(answer)}")
         if answer.is_redirect and not public:  # requests of the load follow none
             where = _one_line(urljoin(answer.url, answer.headers["Location"]))
             fix = where.removesuffix(route) if where.endswith(route) else "the API's base URL"
@@ -92,9 +92,9 @@ class Questions:
 
 
 def refusal(said: str, secret: str | None) -> str:
-    """`(Invalid API Key): the API key given is not the right one; ...`: what a 401 or 403 says, and the fix."""
+    """` (Invalid API Key): the API key given is not the right one; ...`: what a 401 or 403 says, and the fix."""
     said = _one_line(said)
-    said = f"({said.replace(secret, '***') if secret else said}): " if said else ": "
+    said = f" ({said.replace(secret, '***') if secret else said}): " if said else ": "
     if secret:  # servers like to quote the key they refuse
         return (
             f"{said}the API key given is not the right one; see TOKENSWARM_API_KEY, TOKENSWARM_API_KEY_FILE"

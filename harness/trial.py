@@ -55,7 +55,7 @@ def _why(record: RequestRecord, client: Client, model: str | None, said: str) ->
     match record.error_class:
         case ErrorClass.AUTH:
             empty = said.startswith("HTTP status")
-            return f"answered {record.http_status} {refusal('' if empty else said, client.secret)}"
+            return f"answered {record.http_status}{refusal('' if empty else said, client.secret)}"
         case ErrorClass.NOT_FOUND:
             named = f", and is --model {model!r} served here" if model else ""
             return f"answered 404 ({said}): is it a server of the kind {kind}{named}?"

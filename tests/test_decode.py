@@ -1,5 +1,6 @@
 """From bytes to answers: recorded and hand-written streams of every dialect, whole, cut, and broken."""
 
+import dataclasses
 import json
 import time
 import tracemalloc
@@ -778,3 +779,19 @@ def test_a_first_token_is_looked_for_no_further_than_it_is_found() -> None:
     body = b"".join(b"data: %s\n\n" % usual(number, native=False) for number in range(2_000))
     assert has_content(Counting(CHAT), receive(http(body)))  # type: ignore[arg-type]
     assert len(reads) == 1
+
+
+def test_json_that_is_no_answer_is_no_success() -> None:
+    """A list of models, a health page: 200, JSON, and nothing a dialect knows."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    for body in (b'{"object": "list", "data": []}', b"{}", b'{"status": "ok"}'):
+        for name, mode in DIALECTS:
+            answer = decode(dataclasses.replace(find(name, mode), stream=False), receive(head % len(body) + body))
+            assert answer.error_class is not None, (name, mode, body)
+            assert not answer.ends
+
+
+def test_an_error_event_that_is_not_json_is_still_the_servers_error() -> None:
+    """Its words are kept."""
+    answer = decode(CHAT, receive(http(b"event: error\ndata: the GPU is on fire\n\n")))
+    assert (answer.error_class, answer.error_message) == (ErrorClass.STREAM_ERROR, "the GPU is on fire")

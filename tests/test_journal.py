@@ -219,3 +219,14 @@ def test_a_window_has_a_length_in_seconds():
     """End minus start; a window that never opened has none."""
     assert Window(1, 1, 5_000_000_000, 7_500_000_000).seconds == 2.5
     assert Window(1, 1, 5, 4).seconds == 0
+
+
+def test_a_line_in_the_making_is_no_problem(tmp_path: Path) -> None:
+    """The thread that writes keeps a line until the disk has it; who looks meanwhile must not be alarmed."""
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal._keep(b"{}\n")
+        assert journal.problem is None
+        journal._flush()
+        assert journal.problem is None
+    journal.append("event", {"time_ns": 1, "what": "late"})
+    assert journal.problem == f"{tmp_path / 'journal.jsonl'}: closed; 1 lines kept in memory, 0 dropped"

@@ -2,12 +2,13 @@
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import pytest
@@ -44,7 +45,7 @@ TLS = Callable[[], SSLContext]
 
 
 @contextmanager
-def serving(routes: Routes, context: SSLContext | None = None) -> Iterator[Site]:
+def serving(routes: Routes, context: SSLContext | None = None, port: int = 0) -> Iterator[Site]:
     """A server with these routes; 404 for any other."""
     asked: list[tuple[str, str | None]] = []
 
@@ -66,7 +67,7 @@ def serving(routes: Routes, context: SSLContext | None = None) -> Iterator[Site]
         def log_message(self, *_: object) -> None:
             """Keep the tests' output clean."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -134,9 +135,11 @@ def test_the_one_model_is_chosen() -> None:
         assert facts.stored() == {
             "model": "m",
             "server": None,
+            "version": None,
             "forces_length": False,
             "slots": None,
             "context": None,
+            "limits": {},
             "notes": [],
         }
 
@@ -273,6 +276,53 @@ def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
             f"--host {site.target}: {site.target}/health still says that it is loading after 0 s: wait until the "
             "server has loaded its model, or raise --ready-timeout (--preflight no does not wait)"
         )
+
+
+def test_a_server_that_is_not_up_is_waited_for_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused connections end a run at once; with --ready-timeout they are waited through, and said."""
+    monkeypatch.setattr(probing, "_RETRY_S", 0.01)
+    with serving({"/health": Reply(), "/v1/models": models("m")}) as site:
+        up = site.target
+    assert line(up) == f"--host {up} cannot be reached (connection refused); is it up?"
+    said: list[str] = []
+    with pytest.raises(ConfigError) as caught:
+        probe(OPENAI, up, model=None, asked=session(None), ready_timeout_s=0.05, say=said.append)
+    assert str(caught.value) == f"--host {up} cannot be reached (connection refused); is it up?"
+    assert said == [f"{up} is not up yet; waiting up to 0 s"]
+
+    def come_up() -> None:
+        time.sleep(0.2)
+        with serving({"/health": Reply(), "/v1/models": models("late")}, port=up.port):
+            done.wait(10)
+
+    done = Event()
+    server = Thread(target=come_up, daemon=True)
+    server.start()
+    try:
+        facts = probe(OPENAI, up, model=None, asked=session(None), ready_timeout_s=10)
+    finally:
+        done.set()
+        server.join()
+    assert facts.model == "late"
+
+
+def test_what_each_systems_own_routes_say() -> None:
+    """Version, slots, context and limits, wherever a system keeps them; a missing route is a note."""
+    info = {"model_id": "m", "version": "3.3.6", "max_total_tokens": 4000, "max_concurrent_requests": 128}
+    with serving({"/health": Reply(), "/info": as_json(info)}) as site:
+        facts = ask(site.target, backend=find("tgi", None))
+    assert (facts.model, facts.version, facts.context) == ("m", "3.3.6", 4000)
+    assert facts.limits == {"max_concurrent_requests": 128, "max_total_tokens": 4000}
+    assert facts.notes == ("GET /v1/models: 404",)
+    assert not facts.forces_length
+    routes = {"/health": Reply(), "/v1/models": models("m"), "/version": as_json({"version": "0.32.0"})}
+    with serving(routes) as site:
+        facts = ask(site.target, backend=find("vllm", None))
+    assert (facts.model, facts.version, facts.forces_length, facts.notes) == ("m", "0.32.0", True, ())
+    with serving({"/": as_json({"status": "idle"})}) as site:
+        facts = ask(site.target, backend=find("maritalk", None))
+        assert [route for route, _ in site.asked] == ["/"]
+    assert (facts.model, facts.forces_length, facts.notes) == (None, False, ())
 
 
 # -- the model
