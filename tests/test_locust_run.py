@@ -490,3 +490,31 @@ def _wait_for_records(results: Path, count: int, directories: int = 1) -> None:
         return bool(journals) and journals[0].read_bytes().count(b'"kind":"record"') >= count
 
     _until(seen)
+
+
+@pytest.mark.parametrize("obey", ["yes", "no"])
+def test_a_refused_user_rests_as_long_as_the_server_asks(tmp_path: Path, obey: str) -> None:
+    """Retry-After of a 429: kept in the record, obeyed by the one user, and a doubt; unless told not to."""
+    with simulator("--fault", "status:0.4,code=429,retry-after=1", "--seed", "3") as refusing:
+        done = run(
+            "openai.py", tmp_path / "r", "--host", refusing.url, *SMALL, "--levels", "1",
+            "--requests-per-level", "10", "--retry-after", obey, "--first-token-timeout", "20",
+        )  # fmt: skip
+    rows = done.requests.sort_values("sent_ns").reset_index(drop=True)
+    refused = rows[rows.outcome == "failed"]
+    assert 1 <= len(refused) <= 8
+    assert set(refused.error_class) == {"overload"}
+    assert set(refused.http_status) == {429}
+    assert set(refused.retry_after_s) == {1.0}
+    gaps_s = [(rows.sent_ns[n + 1] - rows.end_ns[n]) / 1e9 for n in refused.index if n + 1 < len(rows)]
+    rested = [reason for reason in done.summary["verdict"]["reasons"] if "Retry-After" in reason]
+    if obey == "yes":
+        assert all(1.0 <= gap < 2.0 for gap in gaps_s)
+        times = "once" if len(refused) == 1 else f"{len(refused)} times"
+        (reason,) = rested
+        assert reason.startswith(
+            f"users refused with Retry-After rested {times}, {len(refused):.3g} s in all"
+        )
+    else:
+        assert all(gap < 0.4 for gap in gaps_s)
+        assert not rested

@@ -286,9 +286,9 @@ def test_a_server_that_is_not_up_is_waited_for_only_if_asked(monkeypatch: pytest
     assert line(up) == f"--host {up} cannot be reached (connection refused); is it up?"
     said: list[str] = []
     with pytest.raises(ConfigError) as caught:
-        probe(OPENAI, up, model=None, asked=session(None), ready_timeout_s=0.05, say=said.append)
+        probe(OPENAI, up, model=None, asked=session(None), ready_timeout_s=0.6, say=said.append)
     assert str(caught.value) == f"--host {up} cannot be reached (connection refused); is it up?"
-    assert said == [f"{up} is not up yet; waiting up to 0 s"]
+    assert said == [f"{up} is not up yet; waiting up to 1 s"]
 
     def come_up() -> None:
         time.sleep(0.2)
