@@ -43,7 +43,7 @@ bench: $(VENV)/runtime.done ## How exact the client is and what an event costs, 
 bench-peers: $(VENV)/runtime.done ## The same load with aiperf, guidellm, evalscope and inference-perf (8 GB to install once; BENCH_ARGS=--help)
 	@$(BIN)/python bench/peers.py $(BENCH_ARGS)
 
-reproduce-tables: $(VENV)/runtime.done ## Published benchmarks once more, against profiles of the published systems (12 minutes; REPRODUCE_ARGS=--help)
+reproduce-tables: $(VENV)/runtime.done ## Published benchmarks once more, against profiles of the published systems (10 minutes; REPRODUCE_ARGS=--help)
 	@$(BIN)/python -m harness.reproduce $(REPRODUCE_ARGS)
 
 up: ## InfluxDB and Grafana: not built yet

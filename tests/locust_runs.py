@@ -116,3 +116,22 @@ def truth(log: Path) -> pd.DataFrame:
     """The simulator's own log, less the trial request that comes before a load."""
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     return pd.DataFrame([row for row in rows if not row["request_id"].startswith("trial-")])
+
+
+def refused(
+    locustfile: str,
+    folder: Path,
+    host: str,
+    *options: str,
+    log: Path | None = None,
+    env: Mapping[str, str] = {},
+) -> str:
+    """The line of a run that ends before load: exit 2, no traceback, nothing kept, and no load in the server's log."""
+    before = len(truth(log)) if log else 0
+    done = run(locustfile, folder / "refused", "--host", host, *options, env=env)
+    assert done.code == 2, done.err
+    (line,) = done.errors
+    assert "Traceback" not in done.err
+    assert not (folder / "refused").exists()
+    assert (len(truth(log)) if log else 0) == before
+    return line

@@ -786,7 +786,9 @@ def test_json_that_is_no_answer_is_no_success() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     for body in (b'{"object": "list", "data": []}', b"{}", b'{"status": "ok"}'):
         for name, mode in DIALECTS:
-            answer = decode(dataclasses.replace(find(name, mode), stream=False), receive(head % len(body) + body))
+            answer = decode(
+                dataclasses.replace(find(name, mode), stream=False), receive(head % len(body) + body)
+            )
             assert answer.error_class is not None, (name, mode, body)
             assert not answer.ends
 
