@@ -17,7 +17,12 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ("prompt-tokens", "", True, f"Prompt size: {FORMS}. Default: the user class's, else 550"),
     ("output-tokens", "", True, "Output size, same forms. Default: the user class's, else 150"),
     ("levels", "", False, "Sweep over these numbers of users, e.g. 1,2,4,8 (instead of -u, -r and -t)"),
-    ("requests-per-level", "", False, "Measured requests at each level. Default: 5 per user"),
+    (
+        "requests-per-level",
+        "",
+        False,
+        "Measured requests at each level, or Nx: N per user, e.g. 1x. Default: 5x",
+    ),
     ("repeats", "1", False, "How often to go through all levels"),
     ("warmup", "0", True, "Requests per user at the start of each level that are sent but not measured"),
     ("seed", "1", True, "Seed of sizes and prompts: the same seed sends the same requests"),

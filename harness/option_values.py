@@ -23,6 +23,7 @@ __all__ = [
     "levels",
     "name",
     "pairs",
+    "quota",
     "seconds",
     "whole",
     "word",
@@ -46,6 +47,23 @@ def whole(value: str, name: str, low: int, high: int) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 20 and low <= int(value) <= high):
         raise ConfigError(f"--{name.replace('_', '-')} {value!r}: give a whole number from {low} to {high}")
     return int(value)
+
+
+def quota(value: str) -> tuple[int | None, int | None]:
+    """(requests of a level, requests of each user): `40` or `5x`; (None, None) for an empty text."""
+    if not value:
+        return None, None
+    if value[-1:] in "xX":
+        return None, _quota(value[:-1], value, 10_000)
+    return _quota(value, value, 10_000_000), None
+
+
+def _quota(number: str, value: str, high: int) -> int:
+    if not (number.isascii() and number.isdigit() and len(number) < 20 and 1 <= int(number) <= high):
+        raise ConfigError(
+            f"--requests-per-level {value!r}: give a whole number from 1 to 10000000, or requests per user as 5x"
+        )
+    return int(number)
 
 
 def seconds(value: str, name: str) -> float:

@@ -56,6 +56,7 @@ class Settings:
     output_sizes: Distribution | None
     levels: tuple[int, ...]  # empty: Locust's own -u
     requests_per_level: int | None
+    requests_per_user: int | None  # instead: the level's size times this
     repeats: int
     warmup: int  # requests per user at the start of each level
     seed: int
@@ -102,7 +103,7 @@ class Settings:
 
 
 _AS_THEY_ARE = (
-    *("api_mode", "model", "tokenizer", "requests_per_level", "repeats"),
+    *("api_mode", "model", "tokenizer", "requests_per_level", "requests_per_user", "repeats"),
     *("warmup", "seed", "run_name", "exact_output"),
     *("users", "spawn_rate", "run_time_s", "require_valid", "insecure"),
     *("drop_answers_under", "retry_after", "server_metrics"),
@@ -190,6 +191,8 @@ def read(options: Namespace, default_host: str | None) -> Settings:
     reader = _Reader(options)
     text, check = reader.text, reader.check
     nowhere = Target(tls=False, host="", port=0)
+    no_quota: tuple[int | None, int | None] = (None, None)
+    quota = check(lambda: option_values.quota(text("requests_per_level")), no_quota)
     place = check(lambda: target.parse(options.host or default_host), nowhere)
     settings = Settings(
         target=place,
@@ -200,7 +203,8 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         prompt_sizes=reader.sizes("prompt_tokens"),
         output_sizes=reader.sizes("output_tokens"),
         levels=check(lambda: option_values.levels(text("levels")), ()),
-        requests_per_level=reader.limit("requests_per_level"),
+        requests_per_level=quota[0],
+        requests_per_user=quota[1],
         repeats=reader.whole("repeats", 1, 10_000),
         warmup=reader.whole("warmup", 0, 10_000),
         seed=reader.whole("seed", 0, 2**63 - 1),
@@ -276,5 +280,8 @@ def _clashes(options: Namespace) -> list[str]:
 
 def _homeless(settings: Settings) -> list[str]:
     """What is only of use with levels, and there are none."""
-    given = {"requests-per-level": settings.requests_per_level, "repeats": settings.repeats - 1}
+    given = {
+        "requests-per-level": settings.requests_per_level or settings.requests_per_user,
+        "repeats": settings.repeats - 1,
+    }
     return [f"--{name} needs --levels, e.g. --levels 1,2,4" for name, value in given.items() if value]

@@ -156,14 +156,24 @@ class Plan:
         return self.segments[0]
 
 
-def sweep(levels: Sequence[int], repeats: int, requests_per_level: int | None, warmup_per_user: int) -> Plan:
+def sweep(
+    levels: Sequence[int],
+    repeats: int,
+    requests_per_level: int | None,
+    warmup_per_user: int,
+    *,
+    requests_per_user: int | None = None,
+) -> Plan:
     """A plan that goes through all levels, `repeats` times over.
 
     Going through all of them before repeating any keeps a slow drift of the server from passing for a
-    difference between levels. Without a number of requests, each level gets five rounds of its users.
+    difference between levels. Without a number of requests, each level gets `requests_per_user` rounds of its
+    users, five by default; one round is a wave: all users at once, and all awaited before the next level.
     """
     segments = [
-        Segment(level, repeat, requests_per_level or 5 * level, warmup_per_user * level)
+        Segment(
+            level, repeat, requests_per_level or (requests_per_user or 5) * level, warmup_per_user * level
+        )
         for repeat in range(1, repeats + 1)
         for level in levels
     ]

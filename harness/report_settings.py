@@ -21,6 +21,7 @@ _WORKLOAD: Final = (
 _LOAD: Final = (
     ("levels", "levels, users"),
     ("requests_per_level", "measured requests a level"),
+    ("requests_per_user", "measured requests of each user at a level"),
     ("repeats", "passes"),
     ("warmup", "warm-up requests a user"),
     ("num_users", "users"),

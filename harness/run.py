@@ -268,5 +268,11 @@ def _engine(settings: Settings) -> Engine:
 
 def _plan(settings: Settings) -> Plan:
     if settings.levels:
-        return plan.sweep(settings.levels, settings.repeats, settings.requests_per_level, settings.warmup)
+        return plan.sweep(
+            settings.levels,
+            settings.repeats,
+            settings.requests_per_level,
+            settings.warmup,
+            requests_per_user=settings.requests_per_user,
+        )
     return Plan(warmup_per_user=settings.warmup)

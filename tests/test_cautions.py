@@ -22,7 +22,7 @@ def said(host: str = "http://h:1", **changes: object) -> list[str]:
     """The lines of a run with these settings."""
     plain: dict[str, object] = {
         "target": parse(host), "api_mode": None, "model": None, "tokenizer": None, "prompt_sizes": None, "output_sizes": None,
-        "levels": (), "requests_per_level": None, "repeats": 1, "warmup": 0, "seed": 1, "run_name": None, "labels": {},
+        "levels": (), "requests_per_level": None, "requests_per_user": None, "repeats": 1, "warmup": 0, "seed": 1, "run_name": None, "labels": {},
         "results_dir": Path("r"), "timeouts": Timeouts(), "exact_output": None, "extra_body": {}, "preflight": True,
     }  # fmt: skip
     return list(cautions(Settings(**(plain | changes))))  # type: ignore[arg-type]

@@ -106,12 +106,13 @@ def test_an_answer_without_tokens_has_no_figure():
 
 
 def test_no_two_sweeps_load_one_server(tmp_path: Path):
-    """A profile's levels follow each other in one lane; what is not streamed has a lane of its own."""
+    """A profile is one sweep; what is not streamed has a lane of its own."""
     chosen = [profile.load(name) for name in profile.names()]
     found = sweeps.lanes(chosen, tmp_path)
     names = [[sweep.profile.name for sweep in lane.left] for lane in found]
     assert len(found) == 4 + sweeps.STREAMING_LANES
-    assert sum(map(len, names)) == 4 * 4 + 2 * 4 + 5 * 2
+    assert sum(map(len, names)) == 11
+    assert sum(len(sweep.levels) for lane in found for sweep in lane.left) == 4 * 4 + 2 * 4 + 5 * 2
     assert sum(len(set(lane)) for lane in names) == 11
     assert sorted(lane[0] for lane in names if lane[0].startswith("maritalk")) == [
         name for name in profile.names() if name.startswith("maritalk")
@@ -121,15 +122,21 @@ def test_no_two_sweeps_load_one_server(tmp_path: Path):
 
 def test_a_wave_is_a_pass_with_one_request_a_user(tmp_path: Path):
     """The command says so, and every size is the published one."""
-    sweep = sweeps.sweeps(profile.load("maritalk-1xA10-small"), tmp_path)[2]
+    sweep = sweeps.sweep_of(profile.load("maritalk-1xA10-small"), tmp_path)
+    assert sweep is not None
     command = " ".join(sweep.command("http://127.0.0.1:9"))
-    assert "--levels 4 --requests-per-level 4 --repeats 5 --prompt-tokens 550 --output-tokens 150" in command
-    assert sweep.folder == tmp_path / "maritalk-1xA10-small" / "4-clients"
+    assert (
+        "--levels 1,2,4,8 --requests-per-level 1x --repeats 5 --prompt-tokens 550 --output-tokens 150"
+        in command
+    )
+    assert sweep.folder == tmp_path / "maritalk-1xA10-small"
 
 
 def test_nothing_published_nothing_run(tmp_path: Path):
-    """A profile without an experiment has no sweeps."""
-    assert sweeps.sweeps(replace(profile.load("llamacpp"), experiment=None), tmp_path) == []
+    """A profile without an experiment has no sweep, and no lane."""
+    bare = replace(profile.load("llamacpp"), experiment=None)
+    assert sweeps.sweep_of(bare, tmp_path) is None
+    assert sweeps.lanes([bare], tmp_path) == []
 
 
 def test_an_unknown_profile_is_one_line(capsys: pytest.CaptureFixture[str]):
@@ -142,8 +149,9 @@ def test_an_unknown_profile_is_one_line(capsys: pytest.CaptureFixture[str]):
 
 def test_a_run_that_is_not_there_is_said(tmp_path: Path):
     """It names the folder and where to look."""
-    sweep = sweeps.sweeps(profile.load("llamacpp"), tmp_path)[0]
-    with pytest.raises(ConfigError, match=r"1-clients: 0 runs in it, not one; see .*locust\.log"):
+    sweep = sweeps.sweep_of(profile.load("llamacpp"), tmp_path)
+    assert sweep is not None
+    with pytest.raises(ConfigError, match=r"llamacpp: 0 runs in it, not one; see .*locust\.log"):
         cli.read(sweep)
 
 
@@ -155,16 +163,23 @@ def test_only_a_miss_of_a_run_that_is_not_valid_is_run_again(
     measured: float, verdict: str, again: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """A sound run that misses stands, and so does one that is met; what is run again is said, with the reason."""
-    sweep = sweeps.sweeps(profile.load("tgi-gptq"), tmp_path)[0]
+    sweep = sweeps.sweep_of(profile.load("tgi-gptq"), tmp_path)
+    assert sweep is not None
     run = sweep.folder / "run"
     run.mkdir(parents=True)
     summary = {"verdict": {"status": verdict, "reasons": ["the client waited for a core 97 % of the time"]}}
     (run / "summary.json").write_text(json.dumps(summary))
-    found = {("decode_tps", "value"): measured, ("prefill_tps", "value"): 5700.0}
-    assert (cli.misses(sweep, found) and cli.is_invalid(sweep)) == again
+    found = {
+        1: {("decode_tps", "value"): measured, ("prefill_tps", "value"): 5700.0},
+        16: {("decode_tps", "value"): 1000.0, ("prefill_tps", "value"): 6500.0},
+    }
+    missed = cli.misses(sweep, found)
+    assert missed == (() if measured == 137.0 else (1,))
+    assert (bool(missed) and cli.is_invalid(sweep)) == again
     said = capsys.readouterr().err
-    assert ("tgi-gptq, 1 clients: again, for the client waited for a core" in said) == again
-    assert sweep.again().folder == tmp_path / "tgi-gptq" / "1-clients-2"
+    assert ("tgi-gptq: what was missed is run again, for the client waited for a core" in said) == again
+    once_more = sweep.again(missed)
+    assert (once_more.levels, once_more.folder) == (missed, tmp_path / "tgi-gptq-2")
 
 
 def test_the_whole_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

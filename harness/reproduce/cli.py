@@ -1,7 +1,7 @@
 """The command: run, print published beside measured, judge.
 
-A run that says itself that it cannot be trusted (verdict `invalid`, as when other programs took the machine) and
-misses a figure is run again, at most twice; one that misses a figure and is sound is not.
+Where a run says itself that it cannot be trusted (verdict `invalid`, as when other programs took the machine), the
+levels that miss a figure are run again, at most twice; what a sound run misses is missed.
 
 Exit codes: 0 every figure within 3 % or the published standard deviation, 1 one is not, 2 it could not be run.
 """
@@ -41,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = args.results_dir / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         measured: dict[str, dict[int, dict[Key, float]]] = {one.name: {} for one in chosen}
 
-        def ended(sweep: Sweep) -> bool:
-            measured[sweep.profile.name][sweep.clients] = found = read(sweep)
-            return sweep.attempt < ATTEMPTS and misses(sweep, found) and is_invalid(sweep)
+        def ended(sweep: Sweep) -> tuple[int, ...]:
+            found = read(sweep)
+            measured[sweep.profile.name].update(found)
+            missed = misses(sweep, found) if sweep.attempt < ATTEMPTS else ()
+            return missed if missed and is_invalid(sweep) else ()
 
         sweeps.run([one for one in chosen if one.experiment], folder, ended)
     except ConfigError as error:
@@ -65,12 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if off or not judged else 0
 
 
-def misses(sweep: Sweep, found: Mapping[Key, float]) -> bool:
-    """Whether one of the sweep's published figures is not met."""
-    published = [
-        f for f in profiles.published() if f.profile == sweep.profile.name and f.clients == sweep.clients
-    ]
-    return any(cell.is_judged and cell.rule is None for cell in compare(published, {sweep.clients: found}))
+def misses(sweep: Sweep, found: Mapping[int, Mapping[Key, float]]) -> tuple[int, ...]:
+    """The sweep's levels at which a published figure is not met."""
+    published = [f for f in profiles.published() if f.profile == sweep.profile.name and f.clients in found]
+    missed = {
+        cell.published.clients for cell in compare(published, found) if cell.is_judged and cell.rule is None
+    }
+    return tuple(sorted(missed))
 
 
 def is_invalid(sweep: Sweep) -> bool:
@@ -79,21 +82,27 @@ def is_invalid(sweep: Sweep) -> bool:
     verdict = json.loads(path.read_text(encoding="utf-8"))["verdict"]
     if verdict["status"] != "invalid":
         return False
-    say(f"reproduce: {sweep.profile.name}, {sweep.clients} clients: again, for {verdict['reasons'][0]}")
+    say(f"reproduce: {sweep.profile.name}: what was missed is run again, for {verdict['reasons'][0]}")
     return True
 
 
-def read(sweep: Sweep) -> dict[Key, float]:
-    """The figures of a sweep that is over. Raises ConfigError if not all of its requests succeeded."""
+def read(sweep: Sweep) -> dict[int, dict[Key, float]]:
+    """The figures of a sweep that is over, by level. Raises ConfigError if not all of its requests succeeded."""
     found = sorted(sweep.folder.glob("*/requests.parquet"))
     if len(found) != 1:
         raise ConfigError(f"{sweep.folder}: {len(found)} runs in it, not one; see {sweep.log}")
     table = rows.load(found[0])
     ok = table[(table["phase"] == "measure") & (table["outcome"] == "ok")]
-    wanted = sweep.clients * sweep.experiment.repeats
-    if len(ok) != wanted:
-        raise ConfigError(f"{found[0]}: {len(ok)} successful requests, not {wanted}; see {sweep.log}")
-    return measure(ok, sweep.clients, sweep.experiment.figures)
+    measured: dict[int, dict[Key, float]] = {}
+    for level in sweep.levels:
+        of_level = ok[ok["level"] == level]
+        wanted = level * sweep.experiment.repeats
+        if len(of_level) != wanted:
+            raise ConfigError(
+                f"{found[0]}: {len(of_level)} successful requests at level {level}, not {wanted}; see {sweep.log}"
+            )
+        measured[level] = measure(of_level, level, sweep.experiment.figures)
+    return measured
 
 
 def table(profile: Profile, cells: Sequence[Cell]) -> str:

@@ -1,8 +1,8 @@
-"""Runs the experiments: a simulator for each profile, and Locust against it, level by level, as users run it.
+"""Runs the experiments: a simulator for each profile, and one Locust sweep against it, as users run it.
 
-A published wave is c requests at once, all awaited before the next. Here it is one pass of a sweep whose level c
-has c requests: every user sends one, and the next pass begins when all have been answered. So a level of r waves
-is `--levels c --requests-per-level c --repeats r`, one command a level.
+A published wave is c requests at once, all awaited before the next. Here it is one pass over level c with one
+request a user: the next level begins when all have been answered. So r waves of each level are
+`--levels 1,2,4,8 --requests-per-level 1x --repeats r`.
 
 Profiles are worked off side by side, for both sides of an experiment mostly wait: each of those that nobody
 streams in a lane of its own, and those that are streamed, with up to 1,300 tokens a second, in a few.
@@ -38,11 +38,11 @@ _HEALTH: Final = {"maritalk": "/"}
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One Locust command: a level of a profile. Its run directory is the only one in `folder`."""
+    """One Locust command: the levels of a profile. Its run directory is the only one in `folder`."""
 
     profile: Profile
     experiment: Experiment
-    clients: int
+    levels: tuple[int, ...]
     folder: Path
     attempt: int = 1
 
@@ -51,8 +51,8 @@ class Sweep:
         settings = {
             "-f": _locustfile(self.profile.speaks),
             "--host": url,
-            "--levels": self.clients,
-            "--requests-per-level": self.clients,
+            "--levels": ",".join(map(str, self.levels)),
+            "--requests-per-level": "1x",
             "--repeats": self.experiment.repeats,
             "--prompt-tokens": self.experiment.prompt_tokens,
             "--output-tokens": self.experiment.output_tokens,
@@ -67,12 +67,11 @@ class Sweep:
         """What Locust printed."""
         return self.folder / "locust.log"
 
-    def again(self) -> "Sweep":
-        """The same once more, in a folder of its own."""
+    def again(self, levels: tuple[int, ...]) -> "Sweep":
+        """Some of its levels once more, in a folder of their own."""
         attempt = self.attempt + 1
-        return replace(
-            self, attempt=attempt, folder=self.folder.with_name(f"{self.clients}-clients-{attempt}")
-        )
+        folder = self.folder.with_name(f"{self.profile.name}-{attempt}")
+        return replace(self, levels=levels, attempt=attempt, folder=folder)
 
 
 @dataclass(slots=True)
@@ -84,15 +83,12 @@ class Lane:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
 
-def sweeps(profile: Profile, folder: Path) -> list[Sweep]:
-    """A profile's levels in their order. None, if nothing was published of it."""
+def sweep_of(profile: Profile, folder: Path) -> Sweep | None:
+    """A profile's sweep over its levels in their order. None, if nothing was published of it."""
     experiment = profile.experiment
     if experiment is None:
-        return []
-    return [
-        Sweep(profile, experiment, clients, folder / profile.name / f"{clients}-clients")
-        for clients in experiment.levels
-    ]
+        return None
+    return Sweep(profile, experiment, tuple(experiment.levels), folder / profile.name)
 
 
 def lanes(profiles: Iterable[Profile], folder: Path) -> list[Lane]:
@@ -100,16 +96,18 @@ def lanes(profiles: Iterable[Profile], folder: Path) -> list[Lane]:
     alone: list[Lane] = []
     shared = [Lane(deque()) for _ in range(STREAMING_LANES)]
     for profile in profiles:
-        own = sweeps(profile, folder)
+        own = sweep_of(profile, folder)
+        if own is None:
+            continue
         if profile.speaks in NOT_STREAMED:
-            alone.append(Lane(deque(own)))
+            alone.append(Lane(deque([own])))
         else:
-            min(shared, key=lambda lane: len(lane.left)).left.extend(own)
+            min(shared, key=lambda lane: sum(len(sweep.levels) for sweep in lane.left)).left.append(own)
     return [lane for lane in (*alone, *shared) if lane.left]
 
 
-def run(profiles: Sequence[Profile], folder: Path, ended: Callable[[Sweep], bool]) -> None:
-    """Run all sweeps. `ended` is called with each when it is over, and says whether it has to be run again.
+def run(profiles: Sequence[Profile], folder: Path, ended: Callable[[Sweep], tuple[int, ...]]) -> None:
+    """Run all sweeps. `ended` is called with each when it is over, and says which levels have to be run again.
 
     Raises:
         ConfigError: Locust failed, or a server did not start.
@@ -124,8 +122,8 @@ def run(profiles: Sequence[Profile], folder: Path, ended: Callable[[Sweep], bool
                     _begin(lane, urls)
                 elif lane.process.poll() is not None and lane.sweep is not None:
                     _check(lane.sweep, lane.process.returncode)
-                    if ended(lane.sweep):
-                        lane.left.appendleft(lane.sweep.again())
+                    if levels := ended(lane.sweep):
+                        lane.left.appendleft(lane.sweep.again(levels))
                     lane.process = lane.sweep = None
             busy[:] = [lane for lane in busy if lane.process is not None or lane.left]
             time.sleep(_LOOK_S)
@@ -161,8 +159,7 @@ def _begin(lane: Lane, urls: dict[str, str]) -> None:
 
 def _check(sweep: Sweep, code: int) -> None:
     if code:
-        what = f"{sweep.profile.name}, {sweep.clients} clients"
-        raise ConfigError(f"{what}: locust ended with exit code {code}; see {sweep.log}")
+        raise ConfigError(f"{sweep.profile.name}: locust ended with exit code {code}; see {sweep.log}")
 
 
 def _stop(busy: Iterable[Lane]) -> None:
