@@ -24,7 +24,10 @@ def choose(
     """
     backend, target = find(name, settings.api_mode or mode, settings.target).at(settings.target)
     backend = backend.configured({**options, **settings.wording.backend_options})
-    stream = backend.can_stream if settings.wording.stream is None else settings.wording.stream
+    stream = settings.wording.stream
+    if stream is None:
+        # A body that asks for no stream is read as what it is: one line of JSON lines would look like a first token.
+        stream = backend.can_stream and settings.extra_body.get("stream") is not False
     whose = f"backend {backend.name!r} (--api-mode {backend.mode})"
     if stream and not backend.can_stream:
         raise ConfigError(f"--stream yes: {whose} does not stream; leave --stream at auto")

@@ -12,7 +12,12 @@ __all__ = ["FLAGS", "OPTIONS", "REPEATABLE", "variable"]
 # name, default, in the web form, help
 OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ("model", "", True, "Model id to ask for. Default: the one the server offers"),
-    ("api-mode", "", True, "Route of the backend: chat, completions or native. Default: the backend's first"),
+    (
+        "api-mode",
+        "",
+        True,
+        "Which of the backend's APIs, e.g. chat or native (docs/backends.md). Default: its first",
+    ),
     ("tokenizer", "", True, "Sizes prompts: a folder or a hub id. Default: the server's own, if it has one"),
     ("prompt-tokens", "", True, f"Prompt size: {FORMS}. Default: the user class's, else 550"),
     ("output-tokens", "", True, "Output size, same forms. Default: the user class's, else 150"),
@@ -57,7 +62,12 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ("first-token-timeout", "300", False, "Seconds from sending a request to its first token"),
     ("idle-timeout", "60", False, "Seconds without a byte in mid-stream"),
     ("total-timeout", "900", False, "Seconds for a whole request"),
-    ("preflight", "yes", False, "Ask the server for its models and limits before load: yes or no"),
+    (
+        "preflight",
+        "yes",
+        False,
+        "Ask for models and limits and send one trial request before load: yes or no",
+    ),
     (
         "ready-timeout",
         "",
@@ -65,7 +75,12 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
         "Seconds to wait for a server that is not up or is loading. Default: 120 if loading",
     ),
     ("server-metrics", "auto", False, "Poll the server's Prometheus /metrics during load: auto or no"),
-    ("serve", "", False, "Command that starts the server; it is waited for, and stopped after the run"),
+    (
+        "serve",
+        "",
+        False,
+        "Start the server first, and stop it afterwards: 'llamacpp --slots 8', or any command",
+    ),
     ("ca-file", "", False, "PEM file of the CA that signed the server's certificate. Default: the system's"),
     ("insecure", "", False, "Do not verify the server's certificate"),
     ("require-valid", "", False, "Exit with 4 if the verdict is invalid"),

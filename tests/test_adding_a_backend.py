@@ -137,8 +137,8 @@ def test_a_streamed_run(tmp_path: Path, copy: Copy) -> None:
     times = zip(rows.server_prefill_ms, rows.server_decode_ms, rows.server_e2e_ms, strict=True)
     assert set(times) == {(8.25, 80.125, 90.125)}
     assert rows.server_queue_ms.isna().all()
-    assert 20 <= rows.ttft_ms.min() < 60
-    assert 60 <= (rows.e2e_ms - rows.ttft_ms).median() < 120
+    assert 20 <= rows.ttft_ms.min() < 80
+    assert 60 <= (rows.e2e_ms - rows.ttft_ms).median() < 300
     assert (rows.tpot_ms - (rows.e2e_ms - rows.ttft_ms) / 4).abs().max() < 0.001
     said = json.loads((done.directory / "run.json").read_bytes())["settings"]["users"]["Ollama"]
     assert (said["backend"], said["api_mode"], said["path"]) == ("ollama-native", "generate", "/api/generate")

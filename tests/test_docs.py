@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from fixtures_tokenizer import gpt2_folder  # noqa: F401
-from locust_runs import LOCUSTFILES, ROOT, run, simulator
+from locust_runs import LOCUSTFILES, ROOT, Result, run, simulator
 
 from harness import cli
 from harness.backends import BACKENDS
@@ -100,6 +101,16 @@ class Example:
         """The value of an option; "" if it is not given."""
         return next((self.words[at + 1] for at, word in enumerate(self.words) if word == option), "")
 
+    @property
+    def backend(self) -> str:
+        """As the document means it; a locustfile is named after its backend."""
+        return self.environment.get("TOKENSWARM_BACKEND", Path(self.given("-f")).stem)
+
+    @property
+    def streams(self) -> bool:
+        """As the options say."""
+        return self.given("--stream") != "no" and self.backend != "maritalk"
+
     def replaced(self, option: str, value: str) -> "Example":
         """With another value of an option that is given."""
         words = list(self.words)
@@ -134,7 +145,7 @@ RUNNABLE: Final = [example for example in LOCUST if example.stand_in]
 def table(text: str, *heading: str) -> list[list[str]]:
     """The rows of the table whose first heading cells are these."""
     begin = text.index("| " + " | ".join(heading))
-    lines = text[begin:].split("\n\n")[0].splitlines()
+    lines = text[begin:].partition("\n\n")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
@@ -183,7 +194,7 @@ def test_every_command_is_understood(outcomes: list[Any]) -> None:
         for backend, mode, stream in outcome:
             assert named is None or backend == named
             assert not example.given("--api-mode") or mode == example.given("--api-mode")
-            assert stream == (example.given("--stream") != "no" and backend != "maritalk"), example.title
+            assert stream == example.streams, example.title
 
 
 def test_every_backend_is_shown_at_work(outcomes: list[Any]) -> None:
@@ -209,37 +220,58 @@ def stand_ins() -> Iterator[dict[tuple[str, ...], str]]:
         yield urls
 
 
-@pytest.mark.parametrize("example", RUNNABLE, ids=[example.title for example in RUNNABLE])
-def test_an_example_runs(
-    tmp_path: Path, stand_ins: dict[tuple[str, ...], str], gpt2_folder: Path, example: Example  # noqa: F811
-) -> None:  # fmt: skip
-    """As it stands, but for its address, tokenizer and size: every request succeeds, counted by whom the table says."""
-    asked, url = urlsplit(example.given("--host")), stand_ins[example.stand_in or ()]
-    path = asked.path.replace("PROJECT", "P").replace("ENDPOINT", "E")
-    host = urlunsplit(urlsplit(url)._replace(path=path))
-    options = [*example.replaced("--host", host).words[3:], *SIZES]
+@pytest.fixture(scope="module")
+def results(
+    tmp_path_factory: pytest.TempPathFactory, stand_ins: dict[tuple[str, ...], str], gpt2_folder: Path  # noqa: F811
+) -> Iterator[list[Future[Result]]]:  # fmt: skip
+    """The examples' runs, two at a time; most of a run is the start of Python."""
+    with ThreadPoolExecutor(2) as pool:
+        yield [
+            pool.submit(
+                run,
+                Path(example.given("-f")).name,
+                tmp_path_factory.mktemp("docs") / "r",
+                *_scaled(example, stand_ins[example.stand_in or ()], gpt2_folder),
+                env={"HF_HUB_OFFLINE": "1", **example.environment, _key_variable(example): KEY},
+            )
+            for example in RUNNABLE
+        ]
+
+
+def _scaled(example: Example, url: str, tokenizer: Path) -> list[str]:
+    """The example's options, but for address, tokenizer and size."""
+    path = urlsplit(example.given("--host")).path.replace("PROJECT", "P").replace("ENDPOINT", "E")
+    options = [*example.replaced("--host", urlunsplit(urlsplit(url)._replace(path=path))).words[3:], *SIZES]
     options += SWEEP if example.given("--levels") else TIMED
     if example.given("--tokenizer"):
-        options += ["--tokenizer", str(gpt2_folder)]
+        options += ["--tokenizer", str(tokenizer)]
     if example.given("--prompt-ids"):
         options += ["--prompt-ids", "1000-1200"]  # the stand-in's vocabulary is small
-    name = example.environment.get("TOKENSWARM_BACKEND", Path(example.given("-f")).stem)
-    rows = rows_of(GUIDE, "backend", "`--api-mode`")
+    return options
+
+
+def _key_variable(example: Example) -> str:
+    """The last of the variables that the document names for the backend."""
     keys = rows_of(GUIDE, "backend", "key read from")
-    own = (
-        variables_in(keys[name][1]) if name in keys and name != "llamacpp" else []
-    )  # whose native mode has none
-    variable = own[-1] if own else "TOKENSWARM_API_KEY"
-    done = run(
-        Path(example.given("-f")).name, tmp_path / "r", *options,
-        env={"HF_HUB_OFFLINE": "1", **example.environment, variable: KEY},
-    )  # fmt: skip
+    own = variables_in(keys[example.backend][1]) if example.backend in keys else []
+    return (
+        own[-1] if own and example.backend != "llamacpp" else "TOKENSWARM_API_KEY"
+    )  # its native mode has none
+
+
+@pytest.mark.parametrize(
+    ("at", "example"), list(enumerate(RUNNABLE)), ids=[example.title for example in RUNNABLE]
+)
+def test_an_example_runs(results: list[Future[Result]], at: int, example: Example) -> None:
+    """Every request succeeds, is streamed as the options say, and is counted by whom the table says."""
+    done = results[at].result(timeout=120)
     assert done.code == 0, done.err
     summary, requests = done.summary, done.requests
     assert summary["totals"]["succeeded"] == summary["totals"]["offered"] == len(requests) >= 2
-    streamed = example.given("--stream") != "no" and name != "maritalk"
-    assert requests.ttft_ms.notna().all() == streamed
-    by_tokenizer = "tokenizer" in rows[name][4] and (name == "maritalk" or "legacy" in options)
+    assert requests.ttft_ms.notna().all() == example.streams
+    assert requests.ttft_ms.isna().all() != example.streams
+    by_tokenizer = example.backend == "maritalk" or example.given("--api-mode") == "legacy"
+    assert ("tokenizer" in rows_of(GUIDE, "backend", "`--api-mode`")[example.backend][4]) >= by_tokenizer
     assert set(requests.token_source) == {"tokenizer" if by_tokenizer else "server"}
     if limit := example.given("--drop-answers-under"):
         assert summary["drop_answers_under"] == int(limit)

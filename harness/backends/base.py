@@ -9,6 +9,7 @@ has `path`, `request` and `read`. docs/adding-a-backend.md shows one from beginn
 """
 
 import dataclasses
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -121,6 +122,18 @@ class Backend(ABC):
     settable: ClassVar[Mapping[str, tuple[str, ...]]] = {"auth_header": (), "auth_scheme": ()}
     # Where keys for it are kept, beside TOKENSWARM_API_KEY.
     key_variables: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """A dataclass takes `health = "/"`, without its type, for no field at all, and the default stays in silence.
+
+        Raises:
+            TypeError: a dialect sets a field so.
+        """
+        known = (
+            {one.name: one.type for one in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+        )
+        for name in known.keys() & vars(cls).keys() - inspect.get_annotations(cls).keys():
+            raise TypeError(f"{cls.__name__}.{name}: write its type too, as in `{name}: {known[name]} = ...`")
 
     @property
     @abstractmethod
