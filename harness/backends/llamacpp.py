@@ -6,6 +6,7 @@ counts only. `cache_prompt` is switched off: prefill is measured, not the slot's
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object, text
@@ -92,6 +93,8 @@ class LlamaCppOpenAI(OpenAI):
     any_model: bool = True
     needs_model: bool = False
     trial: bool = False
+
+    key_variables: ClassVar[tuple[str, ...]] = ()  # OPENAI_API_KEY belongs to somebody else
 
     def learn(self, route: str, said: Json) -> Learnt:  # noqa: ARG002  there is one
         """`/props`."""
