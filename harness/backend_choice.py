@@ -40,7 +40,7 @@ def choose(
         )
     if settings.wording.cache_salt != "off" and not backend.takes_salt:
         raise ConfigError(
-            f"--cache-salt {settings.wording.cache_salt}: {whose} knows no cache_salt; vllm does"
+            f"--cache-salt {settings.wording.cache_salt}: {whose} knows no cache_salt; vllm, sglang and tensorrt-llm (chat) do"
         )
     if settings.wording.prompt_ids and not backend.takes_ids:
         raise ConfigError(f"--prompt-ids: {whose} takes no token ids; drop it")

@@ -107,7 +107,7 @@ class Client:
             stamp_source=_stamp_source(exchange.received),
             streamed=answer.streamed,
             http_status=answer.status,
-            response_id=answer.response_id,
+            response_id=self._without_key(answer.response_id),
             error_class=error_class,
             error_message=self._scrub(message, exchange),
             finish_reason=answer.finish_reason,
@@ -151,6 +151,9 @@ class Client:
     def _has_content(self, received: Received) -> bool:
         # An answer that is not streamed has no first token to wait for: its limit is the one of a whole request.
         return not self.backend.stream or has_content(self.backend, received)
+
+    def _without_key(self, said: str | None) -> str | None:
+        return said.replace(self.secret, "***") if said and self.secret else said
 
     def _scrub(self, message: str | None, exchange: Exchange) -> str | None:
         """Servers and proxies like to quote what they refuse; which of them said it is not for the user to guess."""

@@ -106,6 +106,10 @@ def _read_stream(
                 break
             breathe()
     closed = backend.ends_on_close and bool(answer.ends)  # a login page ends on close too
+    if answer.done and not (answer.ends or answer.finish_reason or answer.output_tokens is not None):
+        answer.fail(
+            ErrorClass.BAD_STREAM, "the stream ended with nothing in it: no text, no count, no reason"
+        )
     if not answer.done and not (complete and (answer.finish_reason or closed)):
         # [DONE] is a convention some servers leave out; a finish reason in a body that ended as HTTP says
         # it should is an end mark too.
@@ -260,7 +264,7 @@ def _read_event(
         answer.fail(ErrorClass.STREAM_ERROR, body_error(event.data))
         return True
     answer.add(delta, event.end)
-    return True
+    return not answer.done  # what comes after the end mark is no part of the answer
 
 
 def _explain(answer: Answer, content_type: str, data: bytes) -> None:

@@ -34,10 +34,12 @@ Finding = tuple[str, str]  # ("suspect" | "invalid", reason)
 _SEVERITY: Final = ("valid", "suspect", "invalid")
 
 OFF: Final = 0.10  # of the size asked for
+OFF_ESTIMATED: Final = 0.50  # where the size is but an estimate
 MANY_OFF: Final = 0.05  # of a level's requests
 SUSPECT_FAILED, INVALID_FAILED = 0.01, 0.20  # of a level's requests
 EVENTS: Final = 8  # fewer may come together by chance
 SHAM: Final = 0.02  # of E2E
+BUNDLED: Final = 0.05  # of TPOT
 FEW: Final = 5  # successful requests of a level
 
 
@@ -63,9 +65,20 @@ def of_table(requests: pd.DataFrame, streams: Streams, planned: int | None) -> I
             f"output tokens of {estimated} of {rows} requests are estimated: the server did not count them"
         )
         yield "suspect", f"{reason} and there was no tokenizer; give --tokenizer"
+    if impossible := _impossible(requests):
+        said = f"the server's own times of {impossible} of {rows} requests are longer than the requests were"
+        yield "suspect", f"{said}: are they in another unit? (docs/backends.md)"
     if streams.uncounted:
         reason = f"{streams.uncounted} of {rows} requests gave content that nobody counted"
         yield "suspect", f"{reason}; their tokens are missing from every rate"
+
+
+def _impossible(requests: pd.DataFrame) -> int:
+    """Requests whose server says of a part of them that it took half as long again as the whole, and 50 ms more."""
+    parts = ("server_queue_ms", "server_prefill_ms", "server_decode_ms", "server_ttft_ms", "server_e2e_ms")
+    whole_ms = (floats(requests["end_ns"]) - floats(requests["sent_ns"])) / 1e6
+    longer = [floats(requests[part]) > 1.5 * whole_ms + 50 for part in parts]  # nan is not longer
+    return int(np.count_nonzero(np.any(longer, axis=0)))
 
 
 def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterator[Finding]:
@@ -82,8 +95,11 @@ def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterat
             "suspect",
             f"{name}: the server counted 0 tokens for {level['zero_counted']} answers that had text",
         )
+    if level["dropped_short"] and level["dropped_short"] == level["succeeded"]:
+        yield "suspect", f"{name}: --drop-answers-under leaves none of its {level['succeeded']} answers"
     if level["empty"]:
         yield "suspect", f"{name}: {level['empty']} of {level['succeeded']} answers held no text"
+    yield from _of_bundles(name, level)
     share = level["content_share"]
     if share is not None and share < SHAM:
         when = f"all events of an answer come at its end (within {100 * share:.2g} % of E2E)"
@@ -121,7 +137,30 @@ def _of_answers(name: str, length: Mapping[str, Any], *, own_ends: bool) -> Iter
     compared = length["compared"]
     held = length["off"] - length["off_own_end"]  # nothing but the server's limit explains these
     if held > MANY_OFF * compared or (length["off"] > compared / 2 and not own_ends):
-        yield "suspect", f"{name}: {answers_off(length)}; see --exact-output"
+        yield (
+            "suspect",
+            f"{name}: {answers_off(length)}; see --exact-output",
+        )
+
+
+def _of_bundles(name: str, level: Mapping[str, Any]) -> Iterator[Finding]:
+    """Where events carry several tokens and the server does not say how many the first does, TPOT takes it for one."""
+    bundle, length = level["tokens_per_chunk"], level["output_tokens"]["mean"]
+    if (
+        level["succeeded"] < FEW
+        or not bundle
+        or not length
+        or level["first_chunk_counted"]
+        or length <= bundle
+    ):
+        return
+    too_low = 1 - (length - bundle) / (length - 1)
+    if too_low > BUNDLED:
+        said = f"{name}: events carry {bundle:.2g} tokens each and none says how many the first does"
+        yield (
+            "suspect",
+            f"{said}: TPOT may be {100 * too_low:.2g} % too low, and tokens/s per request too high",
+        )
 
 
 def _of_prompts(name: str, length: Mapping[str, Any]) -> Iterator[Finding]:
@@ -162,17 +201,17 @@ def lengths(
 ) -> dict[str, int | float | None]:
     """Did these requests have the length that was asked for?
 
-    `asked` counts also those that nobody counted, `compared` only those both known; estimates are compared, but
-    never off. The medians are of those that are off, tokens.
+    `asked` counts also those that nobody counted, `compared` only those both known; an estimate is off if it is by
+    half. The medians are of those that are off, tokens.
     """
     asked, got = floats(ok[f"requested_{what}"]), floats(ok[what])
     gap = got - asked
-    off = np.abs(gap) > np.maximum(1.0, OFF * asked)  # an unknown gap is nan, and so not off
-    counted = ok["token_source"] != "estimated"
+    estimated = (ok["token_source"] == "estimated").to_numpy(dtype=bool)
     if what == "prompt_tokens":  # what we counted ourselves is what we asked for
-        counted = ~ok["prompt_token_source"].isin(["tokenizer", "estimated"])
-        gap[~counted.to_numpy(dtype=bool)] = np.nan
-    off &= counted.to_numpy(dtype=bool)
+        gap = np.where(ok["prompt_token_source"].isin(["tokenizer", "estimated"]), np.nan, gap)
+        estimated = np.zeros_like(estimated)
+    tolerated = np.where(estimated, OFF_ESTIMATED, OFF) * asked
+    off = np.abs(gap) > np.maximum(1.0, tolerated)  # an unknown gap is nan, and so not off
     ended = (ok["finish_reason"].notna() & (ok["finish_reason"] != "length")).to_numpy(dtype=bool)
 
     def count(these: Any) -> int:  # noqa: ANN401  an array of truths

@@ -20,6 +20,7 @@ from harness.id_prompts import IdPrompts
 from harness.options import Settings
 from harness.probe import Facts, probe
 from harness.record import RequestRecord
+from harness.secrecy import hide
 from harness.server_sizer import ServerSizer
 from harness.sizers import Sizer
 from harness.target import Target
@@ -109,10 +110,33 @@ def open_lane(
     backend, target = backend_choice.choose(
         user_class.backend, user_class.api_mode, user_class.backend_options, settings
     )
+    secret = read_secret(backend.key_variables)
+    try:
+        return _open(
+            user_class,
+            settings,
+            Client(engine, backend, "local", secret, keep, target, tuple(settings.wording.headers.items())),
+            seed=seed,
+            requests=requests,
+            say=lambda said: say(hide(said, [secret])),
+        )
+    except ConfigError as error:  # which may repeat what the server said, and that may be the key
+        raise ConfigError(hide(str(error), [secret])) from None
+
+
+def _open(
+    user_class: type[UserClass],
+    settings: Settings,
+    client: Client,
+    *,
+    seed: int,
+    requests: int | None,
+    say: Say,
+) -> Lane:
+    backend, target = client.backend, client.target
     prompts = _sizes(settings.prompt_sizes, user_class, "prompt_tokens")
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
-    secret = read_secret(backend.key_variables)
-    asked = _session(backend, settings, secret)
+    asked = _session(backend, settings, client.secret)
     facts = _facts(backend, target, settings, asked, say)
     if facts.context and prompts.mean + outputs.mean > facts.context:
         raise ConfigError(
@@ -121,9 +145,8 @@ def open_lane(
         )
     for note in facts.notes:
         say(f"{settings.target}: {note}")
-    client = Client(engine, backend, "local", secret, keep, target, tuple(settings.wording.headers.items()))
     asker = Asker.of(settings, facts.model, can_force=facts.forces_length)
-    if settings.preflight and backend.trial:
+    if settings.preflight:
         trial.judge(client, asker.ask(_trial_prompt(settings), trial.TOKENS), say)
     sizer, why = sizers.choose(
         tokenizer=settings.tokenizer,

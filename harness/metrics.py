@@ -181,6 +181,7 @@ def _level(
         **{name: _spread(floats(ok[name]), _TIME_QUANTILES, top=True) for name in _TIMES},
         "chunk_gap_ms": _spread(_gaps_ms(ok), _TIME_QUANTILES, top=True),
         **_from_schedule(ok),
+        "first_chunk_counted": int(ok["first_chunk_tokens"].notna().sum()),
         "content_share": doubts.content_share(ok),
         "tokens_per_chunk": _tokens_per_chunk(ok),
         "output_length": doubts.lengths(succeeded, "output_tokens"),

@@ -32,7 +32,10 @@ __all__ = [
 _SECRET = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
-_OURS = ("host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding")
+_OURS = (
+    *("host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding"),
+    *("accept", "expect", "user-agent", "x-request-id"),
+)
 
 
 def choice(value: str, name: str, choices: Mapping[str, bool | None]) -> bool | None:
@@ -127,6 +130,8 @@ def headers(given: list[str]) -> dict[str, str]:
             raise ConfigError(f"--header {line!r}: write 'Name: value', e.g. 'ss-sn-options: accuracy_debug'")
         if key.lower() in _OURS:
             raise ConfigError(f"--header {line!r}: tokenswarm sets {key} itself; leave it out")
+        if key.lower() in {name.lower() for name in found}:
+            raise ConfigError(f"--header {line!r}: {key} is given twice; give each header once")
         found[key] = value
     return found
 

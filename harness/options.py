@@ -38,7 +38,7 @@ class Wording:
         return {
             "stream": self.stream,
             "backend_options": dict(self.backend_options),
-            "headers": dict(self.headers),
+            "headers": sorted(self.headers),  # what they say may be nobody else's business
             "prompt_ids": self.prompt_ids and "{}-{}".format(*self.prompt_ids),
             "cache_salt": self.cache_salt,
         }
@@ -113,6 +113,7 @@ _TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_ti
 _OTHER_VARIABLES = (
     "TOKENSWARM_API_KEY",
     "TOKENSWARM_API_KEY_FILE",
+    "TOKENSWARM_BACKEND",  # of locustfiles/generic.py
     "TOKENSWARM_CACHE",
     "TOKENSWARM_REQUIRE_REAL",
 )

@@ -88,6 +88,8 @@ def probe(
     learnt = _learn(questions)
     if is_llama and not backend.facts:
         learnt = learn_props(questions.get("/props"))
+    if any_name:
+        _note_other_name(questions, model, models)
     if chosen is None and backend.needs_model and not is_llama:
         why = f" ({questions.notes[0]})" if questions.notes else ""
         where = target.url(backend.models) if backend.models else str(target)
@@ -107,6 +109,15 @@ def probe(
         limits=learnt.limits,
         notes=tuple(questions.notes),
     )
+
+
+def _note_other_name(questions: Questions, model: str | None, models: list[Json]) -> None:
+    """A name nobody knows is answered to all the same, and stands in the results: let it be said."""
+    listed = [text(entry.get("id")) for entry in models]
+    if model is not None and listed and model not in listed:
+        questions.notes.append(
+            f"--model {model!r} is not what it lists ({_some(listed)}); it answers under any name"
+        )
 
 
 def _context(models: list[Json], chosen: str | None) -> int | None:

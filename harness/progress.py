@@ -55,7 +55,9 @@ class Progress:
         parts += [
             f"{self.outcomes[bad]} {bad}" for bad in (Outcome.FAILED, Outcome.CANCELLED) if self.outcomes[bad]
         ]
-        parts.append(f"{self.output_tokens:,} tokens")
+        # Where servers do not count, that is done after the load.
+        uncounted = self.outcomes[Outcome.OK] and not self.output_tokens
+        parts.append("tokens not counted yet" if uncounted else f"{self.output_tokens:,} tokens")
         ttft = [record.ttft_ms for record in self._recent if record.ttft_ms is not None]
         rates = [
             record.output_tokens_per_s for record in self._recent if record.output_tokens_per_s is not None

@@ -2,21 +2,26 @@
 
 import re
 import ssl
+import time
 from dataclasses import dataclass, field
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import Final
 from urllib.parse import urljoin
 
+import orjson
 import requests
+import urllib3
 
 from harness.backends.base import Backend
 from harness.backends.fields import Json, body_error, mapping, printable
 from harness.control import ProxyRefused, cause, through
 from harness.errors import ConfigError
+from harness.secrecy import hide
 from harness.target import Target
 
 TIMEOUT_S: Final = 10.0
 MOST_BYTES: Final = 4_000_000  # of an answer
+_PIECE: Final = 65_536
 KEY_HELP: Final = "TOKENSWARM_API_KEY, or its file's path into TOKENSWARM_API_KEY_FILE"
 
 
@@ -67,7 +72,7 @@ class Questions:
         """
         url = self.target.url(route)
         try:
-            answer = self.asked.get(url, timeout=TIMEOUT_S, allow_redirects=False)
+            answer, body = self._within(TIMEOUT_S, url)
         except requests.exceptions.Timeout:
             raise ConfigError(
                 f"--host {self.target}: no answer from {url}{through(self.asked)} in {TIMEOUT_S:g} s; is it up? "
@@ -77,35 +82,51 @@ class Questions:
             raise _trouble(cause(error), self.target, through(self.asked)) from None
         if answer.status_code in (401, 403) and not public:
             asked = f"{url}{through(self.asked)}"
-            raise ConfigError(f"{asked} answered {answer.status_code}{self._refusal(answer)}")
+            raise ConfigError(f"{asked} answered {answer.status_code}{self._refusal(body)}")
         if answer.is_redirect and not public:  # requests of the load follow none
             where = _one_line(urljoin(answer.url, answer.headers["Location"]))
             fix = where.removesuffix(route) if where.endswith(route) else "the API's base URL"
             raise ConfigError(
                 f"{answer.url} sends us on to {where}, and load follows nobody: give --host {fix}"
             )
-        return Answer(answer.status_code, _json(answer))
+        return Answer(answer.status_code, _json(body))
 
-    def _refusal(self, answer: requests.Response) -> str:
+    def _within(self, limit_s: float, url: str) -> tuple[requests.Response, bytes]:
+        """The answer and its body, all of it within twice the limit: one that drips is none."""
+        deadline = time.monotonic() + 2 * limit_s
+        body = b""
+        with self.asked.get(url, timeout=limit_s, allow_redirects=False, stream=True) as answer:
+            try:
+                while piece := answer.raw.read1(_PIECE, decode_content=True):
+                    body += piece
+                    if time.monotonic() > deadline:
+                        raise requests.exceptions.Timeout
+                    if len(body) > MOST_BYTES:
+                        break
+            except urllib3.exceptions.HTTPError as error:  # where requests itself would translate it
+                raise requests.exceptions.ConnectionError(error) from error
+        return answer, body
+
+    def _refusal(self, body: bytes) -> str:
         secret = str(self.asked.headers.get(self.backend.auth_header, ""))
-        return refusal(body_error(answer.content), secret.removeprefix(f"{self.backend.auth_scheme} "))
+        return refusal(body_error(body), secret.removeprefix(f"{self.backend.auth_scheme} "))
 
 
 def refusal(said: str, secret: str | None) -> str:
     """` (Invalid API Key): the API key given is not the right one; ...`: what a 401 or 403 says, and the fix."""
-    said = _one_line(said)
-    said = f" ({said.replace(secret, '***') if secret else said}): " if said else ": "
-    if secret:  # servers like to quote the key they refuse
+    said = _one_line(hide(said, [secret]))  # servers like to quote the key they refuse
+    said = f" ({said}): " if said else ": "
+    if secret:
         return (
             f"{said}the API key given is not the right one; see TOKENSWARM_API_KEY, TOKENSWARM_API_KEY_FILE"
         )
     return f"{said}put the API key into the environment variable {KEY_HELP}"
 
 
-def _json(answer: requests.Response) -> object:
+def _json(body: bytes) -> object:
     try:
-        said: object = answer.json()
-    except (ValueError, RecursionError):
+        said: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
         return None
     return said
 

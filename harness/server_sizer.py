@@ -19,7 +19,11 @@ from harness.target import Target
 
 PROBE: Final = "The quick brown fox"  # any sane tokenizer finds a token in it
 _TIMEOUT_S: Final = (5.0, 60.0)  # to connect, to answer
-_NO_ROUTE: Final = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
+# A route of that name that takes other bodies is another system's.
+_NO_ROUTE: Final = {
+    *(HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED),
+    *(HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY),
+}
 
 
 class RouteMissing(ConfigError):

@@ -39,6 +39,7 @@ class Session:
         self.web_ui = web_ui
         self.run: Run | None = None
         self._afterwards = ExitStack()
+        self._has_printed = False
         self._interrupts = 0
 
     def afterwards(self, call: Callable[[], object]) -> None:
@@ -150,7 +151,8 @@ class Session:
 
     def _last_words(self, **_: object) -> None:
         """Locust has printed its statistics; now ours, so that they are what is left on the screen."""
-        if self.web_ui is None:
+        if self.web_ui is None and not self._has_printed:  # Locust says `quit` twice where SIGTERM ends it
+            self._has_printed = True
             self._print_results()
         self._afterwards.close()
 

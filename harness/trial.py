@@ -21,6 +21,11 @@ from harness.record import Outcome, Phase, RequestRecord
 TOKENS: Final = 16  # the least that OpenAI's Responses API takes as a limit
 PROMPT: Final = "1 2 3 4 5 6 7 8"
 _PASSES: Final = (ErrorClass.OVERLOAD, ErrorClass.IDLE_TIMEOUT, ErrorClass.TOTAL_TIMEOUT)
+TRIES: Final = 2
+_CHANCE: Final = (  # what may be an accident
+    *(ErrorClass.HTTP_SERVER, ErrorClass.RESET, ErrorClass.TRUNCATED),
+    *(ErrorClass.BAD_HTTP, ErrorClass.BAD_STREAM, ErrorClass.STREAM_ERROR),
+)
 _OVER: Final = 1.5  # a server's time may exceed the client's by so much, and no more
 _SLACK_MS: Final = 50.0
 _UNDER: Final = 100  # times that are a hundredth of the client's are of another unit
@@ -34,8 +39,12 @@ def judge(client: Client, ask: Ask, say: Callable[[str], None]) -> None:
     """
     alone = replace(client, id_prefix="trial-", keep=lambda _: None)
     slot = Slot(level=1, repeat=1, phase=Phase.WARMUP)
-    record = alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)
     url = client.target.url(client.backend.path)
+    say(f"a trial request first: POST {url}")
+    for _ in range(TRIES):
+        record = alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)
+        if record.error_class not in _CHANCE:
+            break
     if record.outcome is Outcome.OK:
         for problem in _of_times(record, client.backend):
             raise ConfigError(f"POST {url}: {problem}")
@@ -46,7 +55,7 @@ def judge(client: Client, ask: Ask, say: Callable[[str], None]) -> None:
         forced = "; --exact-output no leaves out what makes answers go on" if ask.exact_length else ""
         hint = forced if record.error_class is ErrorClass.HTTP_CLIENT else ""
         raise ConfigError(
-            f"POST {url} {_why(record, client, ask.model, said)}{hint}; --preflight no sends the load all the same"
+            f"POST {url} {_why(record, client, ask.model, said)}{hint} (--preflight no sends the load all the same)"
         )
 
 

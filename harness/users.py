@@ -27,14 +27,14 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST
 from harness import plugin
 from harness.clock import now_ns
 from harness.plan import Segment, Slot
-from harness.record import RequestRecord
+from harness.record import Outcome, RequestRecord
 from harness.run import Run
 
 __all__ = ["LLMUser"]
 
-# After a request for which no connection could be had: a server that is down fails so fast that users
-# would do nothing but knock, thousands of times a second.
-NO_CONNECTION_PAUSE_S = 0.5
+# A request that fails takes at least so long of its user's time: a server that is down, or refuses at once, fails so
+# fast that users would do nothing but knock, thousands of times a second.
+FAILURE_S = 0.5
 MOST_REST_S = 60.0  # however long a server's Retry-After says
 
 
@@ -82,11 +82,11 @@ class LLMUser(User):
             )
         finally:
             run.finished(segment, slot)
-        if record.sent_ns is None:
-            self._rest(lambda: gevent.sleep(NO_CONNECTION_PAUSE_S))
-        elif record.retry_after_s and lane.settings.retry_after:
+        pause_s = _pause_s(record)
+        if record.retry_after_s and lane.settings.retry_after:
             pause_s = min(record.retry_after_s, MOST_REST_S)
             run.rests.add(pause_s)
+        if pause_s > 0:
             self._rest(lambda: gevent.sleep(pause_s))
         return record
 
@@ -103,3 +103,10 @@ class LLMUser(User):
         self._state = LOCUST_STATE_WAITING
         wait()
         self._state = LOCUST_STATE_RUNNING
+
+
+def _pause_s(record: RequestRecord) -> float:
+    """How long a user whose request failed waits before the next."""
+    if record.outcome is not Outcome.FAILED:
+        return 0.0
+    return FAILURE_S if record.sent_ns is None else FAILURE_S - (record.end_ns - record.sent_ns) / 1e9

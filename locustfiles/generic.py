@@ -28,8 +28,8 @@ from harness.users import LLMUser
 class Generic(LLMUser):
     """Asks for text of the configured sizes."""
 
-    backend = os.environ.get("TOKENSWARM_BACKEND", "openai")
-    backend_options: ClassVar[Mapping[str, str]] = {"include_usage": "yes"}
+    backend = os.environ.get("TOKENSWARM_BACKEND") or "openai"
+    backend_options: ClassVar[Mapping[str, str]] = {}  # e.g. {"auth_header": "x-api-key", "auth_scheme": ""}
 
     @task
     def generate(self) -> None:

@@ -152,6 +152,7 @@ def recompute_level(rows_, level, windows, least=None):
         "chunk_gap_ms": spread([gap / 1e3 for r in ok for gap in r["chunk_gaps_us"]], high),
         "send_delay_ms": spread([(r["sent_ns"] - r["scheduled_ns"]) / 1e6 for r in ok], high),
         "ttft_scheduled_ms": spread([(r["first_content_ns"] - r["scheduled_ns"]) / 1e6 for r in whole], high),
+        "first_chunk_counted": sum(r["first_chunk_tokens"] is not None for r in ok),
         "content_share": statistics.median(
             1 - r["ttft_ms"] / r["e2e_ms"] for r in whole if r["chunks"] >= 8 and r["e2e_ms"]
         )

@@ -70,6 +70,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     "time": {
         "clock",
         "probe",
+        "questions",
         "reproduce.cli",
         "reproduce.sweeps",
         "selftest.stream",

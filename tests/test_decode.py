@@ -242,7 +242,9 @@ def test_a_recorded_error_body() -> None:
         (b'data: {"error":{"message":"out of memory","code":500}}\n\ndata: [DONE]\n\n', "out of memory"),
         (b'data: {"error":"Unauthorized"}\n\n', "Unauthorized"),
         (b'error: {"code":500,"message":"slot failed"}\n\ndata: [DONE]\n\n', "slot failed"),
-        (b'event: error\ndata: {"message":"overloaded"}\n\n', "overloaded"),
+        (b'event: error\ndata: {"message":"slot lost"}\n\n', "slot lost"),
+        (b'data: {"detail":"quota exceeded"}\n\ndata: [DONE]\n\n', "quota exceeded"),
+        (b'data: {"object":"error","message":"engine died","code":500}\n\ndata: [DONE]\n\n', "engine died"),
     ],
 )
 def test_an_error_inside_a_200_stream_is_a_failure(tail: bytes, message: str) -> None:
@@ -295,13 +297,13 @@ def test_an_event_that_is_no_json_object(data: str) -> None:
     ],
 )
 def test_odd_shapes_are_no_content_and_no_crash(event: dict[str, object]) -> None:
-    """Fields of wrong types mean nothing was said."""
+    """Fields of wrong types mean nothing was said, and nothing at all is no answer."""
     answer = decode(CHAT, receive(http(f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())))
     assert (answer.times, answer.output_tokens, answer.prompt_tokens, answer.error_class) == (
         [],
         None,
         None,
-        None,
+        ErrorClass.BAD_STREAM,
     )
 
 
@@ -686,8 +688,8 @@ def test_no_more_than_a_slice_between_two_breaths(key: str, ping: bytes) -> None
     body = b"".join(b"data: %s\n\n%s" % (chat_chunk(**{key: "x"}).encode(), ping) for _ in range(2_000))
     answer, breaths = breathing(http(body + b"data: [DONE]\n\n"))
     assert (len(answer.times), answer.error_class) == (2_000, None)
-    assert max(after - before for before, after in pairwise([0, *breaths])) <= BREATH
-    assert breaths[-1] == 2_001 + 2_000 * bool(ping)
+    last = 2_001 + 2_000 * bool(ping)  # the end mark, after which nothing is read
+    assert max(after - before for before, after in pairwise([0, *breaths, last])) <= BREATH
 
 
 @pytest.mark.parametrize("style", ["data: {}\r\r", ": c\ndata: {}\r\n\n", "data: {}\n\r\n"])
@@ -797,3 +799,35 @@ def test_an_error_event_that_is_not_json_is_still_the_servers_error() -> None:
     """Its words are kept."""
     answer = decode(CHAT, receive(http(b"event: error\ndata: the GPU is on fire\n\n")))
     assert (answer.error_class, answer.error_message) == (ErrorClass.STREAM_ERROR, "the GPU is on fire")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"code": 503, "message": "queue full"}},
+        {"error": {"type": "overloaded_error", "message": "try later"}},
+        {"error": {"code": "rate_limit_exceeded", "message": "slow down"}},
+        {"object": "error", "code": 429, "message": "busy"},
+        {"error": "Model is overloaded"},
+    ],
+)
+def test_overload_told_inside_a_stream_is_overload(error: dict[str, object]) -> None:
+    """By code, by type or by words."""
+    answer = decode(CHAT, receive(http(f"data: {json.dumps(error)}\n\n".encode())))
+    assert answer.error_class is ErrorClass.OVERLOAD
+
+
+def test_what_comes_after_the_end_mark_is_no_part_of_the_answer() -> None:
+    """Neither its text nor its time."""
+    body = f"data: {CHAT_EVENTS[2]}\n\ndata: [DONE]\n\n".encode()
+    whole = decode(CHAT, receive(http(body)))
+    more = decode(CHAT, receive(http(body + f"data: {CHAT_EVENTS[2]}\n\n".encode())))
+    assert (more.text, more.times, more.error_class) == (whole.text, whole.times, None)
+
+
+def test_an_end_mark_alone_is_no_answer() -> None:
+    """No text, no count, no reason: a server that says only that it is done has said nothing."""
+    assert decode(CHAT, receive(http(b"data: [DONE]\n\n"))).error_class is ErrorClass.BAD_STREAM
+    ended = json.dumps({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    answer = decode(CHAT, receive(http(f"data: {ended}\n\ndata: [DONE]\n\n".encode())))
+    assert (answer.error_class, answer.finish_reason, answer.text) == (None, "stop", "")

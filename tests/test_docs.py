@@ -394,7 +394,7 @@ def test_every_field_of_backend_option_is_listed() -> None:
 
 
 def test_what_is_asked_before_load_is_listed() -> None:
-    """The routes of health and facts, and which backends need no trial."""
+    """The routes of health and facts."""
     for row in table(GUIDE, "backend", "ready"):
         for name in code(row[0]):
             for backend in BACKENDS[name]:
@@ -402,9 +402,6 @@ def test_what_is_asked_before_load_is_listed() -> None:
                 assert code(row[2]) == [*([backend.models] if backend.models else []), *backend.facts]
     listed = [name for row in table(GUIDE, "backend", "ready") for name in code(row[0])]
     assert sorted(listed) == sorted(BACKENDS)
-    spared = {name for name, modes in BACKENDS.items() for backend in modes if not backend.trial}
-    sentence = GUIDE[GUIDE.index("A server that is merely busy passes.") :].split("need")[0]
-    assert set(code(sentence)) == spared
 
 
 def test_every_dialect_and_fault_of_the_simulator_is_listed() -> None:

@@ -54,6 +54,7 @@ def streamed(
             "chunk_gaps_us": gaps,
             "chunks": len(arrivals),
             "output_tokens": tokens,
+            "first_chunk_tokens": 1,
             "token_source": None if tokens is None else TokenSource.SERVER,
             **fields,
         },
@@ -365,11 +366,52 @@ def test_lengths_of_a_level_by_hand():
     }  # fmt: skip
 
 
-def test_estimated_lengths_are_compared_but_never_off():
-    """A guess of four characters a token says nothing about what the server did."""
-    requests = answers((18, 21), finish="length", token_source=TokenSource.ESTIMATED)
-    [level] = summarise(requests, HAND_WINDOWS, run_id="x")["levels"]
-    assert (level["output_length"]["shorter"], level["output_length"]["off"]) == (18, 0)
+@pytest.mark.parametrize(("size", "off"), [(76, 0), (74, 18), (21, 18)])
+def test_estimated_lengths_are_off_only_by_half(size, off):
+    """A guess of four characters a token may be a third wrong by itself, but not by seven times."""
+    requests = answers((18, size), finish=None, token_source=TokenSource.ESTIMATED)
+    summary = summarise(requests, HAND_WINDOWS, run_id="x")
+    length = summary["levels"][0]["output_length"]
+    assert (length["shorter"], length["off"]) == (18, off)
+    said = (
+        f"level 1: 18 of 18 answers were shorter than asked (median {size} of 150 tokens); see --exact-output"
+    )
+    assert (said in summary["verdict"]["reasons"]) == bool(off)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "counted", "doubted"), [(32, None, True), (32, 8, False), (8, None, False), (4, None, False)]
+)
+def test_bundles_whose_first_nobody_counts_are_a_doubt(tokens, counted, doubted):
+    """4 events of 8 tokens: TPOT is 3 gaps over 31 tokens and not over 24, 23 % too low."""
+    rows_ = [
+        streamed(str(n), 100 + n, [110 + n, 120 + n, 130 + n, 140 + n], tokens, first_chunk_tokens=counted)
+        for n in range(9)
+    ]
+    said = (
+        "level 1: events carry 8 tokens each and none says how many the first does: TPOT may be 23 % too low"
+    )
+    reasons = verdict(table(*rows_))[1]
+    assert any(reason.startswith(said) for reason in reasons) == (doubted and tokens == 32)
+    assert any("events carry" in reason for reason in reasons) == (doubted or (tokens, counted) == (8, None))
+
+
+def test_a_servers_times_longer_than_the_request_are_a_doubt():
+    """Seconds read as ms in mid-run; half as long again and 50 ms are let pass."""
+    fair = [streamed(str(n), 100, [120, 140], 5, server_decode_ms=100.0) for n in range(9)]
+    assert verdict(table(*fair)) == ("valid", [])
+    status, reasons = verdict(table(*fair, streamed("x", 100, [120, 140], 5, server_e2e_ms=90_000.0)))
+    assert status == "suspect"
+    assert reasons == [
+        "the server's own times of 1 of 10 requests are longer than the requests were: are they in another unit? "
+        "(docs/backends.md)"
+    ]
+
+
+def test_a_filter_that_leaves_nothing_is_a_doubt():
+    """Every statistic is empty then."""
+    summary = summarise(answers((9, 20)), HAND_WINDOWS, run_id="x", drop_under=100)
+    assert "level 1: --drop-answers-under leaves none of its 9 answers" in summary["verdict"]["reasons"]
 
 
 def test_prompts_of_another_size_are_a_doubt():

@@ -10,15 +10,25 @@ has `path`, `request` and `read`. docs/adding-a-backend.md shows one from beginn
 
 import dataclasses
 import inspect
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
-from harness.backends.fields import Json, count, mapping, text
+from harness.backends.fields import Json, mapping, text
 from harness.errors import ConfigError, ErrorClass, class_of_status
 from harness.target import Target
+
+# What the text of a settable field must look like, and how to say so.
+_NAME: Final = (r"(?!(stream|messages|prompt|model)$)[A-Za-z_][\w.-]{0,60}", "give the name of a field")
+_SHAPES: Final[Mapping[str, tuple[str, str]]] = {
+    "auth_header": (r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,80}", "give the name of a header, e.g. x-api-key"),
+    "auth_scheme": (r"[!-~]{0,80}", "give the word before the key, e.g. Bearer, or nothing"),
+    "length_fields": (r"none|[A-Za-z_]\w*(\+[A-Za-z_]\w*)*", "give names joined by +, or none"),
+    "expert": (r"[!-~]{1,200}", "give the name of a model"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +124,6 @@ class Backend(ABC):
     facts: tuple[str, ...] = ()  # further routes that say what the server is, for `learn`
     any_model: bool = False  # serves one model under whatever name
     needs_model: bool = False  # cannot be asked without one
-    trial: bool = (
-        True  # nothing but a request of the load can tell whether the key, the model and the route are right
-    )
 
     # Fields a user may set with --backend-option, each with the words it may have (none: any).
     settable: ClassVar[Mapping[str, tuple[str, ...]]] = {"auth_header": (), "auth_scheme": ()}
@@ -228,7 +235,10 @@ class Backend(ABC):
         if isinstance(now, bool):
             return said == "yes"
         if isinstance(now, int):
-            if count(int(said) if said.isascii() and said.isdigit() and len(said) < 10 else None) is None:
-                raise ConfigError(f"--backend-option {name}={said}: give a whole number")
+            if not (said.isascii() and said.isdigit() and len(said) < 6 and int(said)):
+                raise ConfigError(f"--backend-option {name}={said}: give a whole number from 1 to 99999")
             return int(said)
+        shape, example = _SHAPES.get(name, _NAME)
+        if not choices and not re.fullmatch(shape, said):
+            raise ConfigError(f"--backend-option {name}={said!r}: {example}")
         return said

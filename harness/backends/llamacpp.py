@@ -11,7 +11,7 @@ from typing import ClassVar
 from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object, text
 from harness.backends.llama_timings import llama_timings
-from harness.backends.openai import OpenAI
+from harness.backends.openai import OpenAI, error_class
 
 # Prefill is to be measured, not llama.cpp's memory of the slot's last prompt.
 _NO_CACHE = (("cache_prompt", False),)
@@ -27,7 +27,6 @@ class LlamaCppCompletion(Backend):
     takes_ids: bool = True
     facts: tuple[str, ...] = ("/props",)
     any_model: bool = True
-    trial: bool = False  # every route but /health is guarded by the key
 
     @property
     def path(self) -> str:
@@ -51,7 +50,7 @@ class LlamaCppCompletion(Backend):
         """One event; see the module's text for what ends a stream."""
         event = parse_object(data)
         if event.get("error"):
-            return Delta(error=error_text(event["error"]))
+            return Delta(error=error_text(event["error"]), error_class=error_class(event["error"]))
         if event.get("stop") is not True:
             # With `return_progress` prefill events have empty content: they are not a first token.
             return Delta(
@@ -92,7 +91,6 @@ class LlamaCppOpenAI(OpenAI):
     facts: tuple[str, ...] = ("/props",)
     any_model: bool = True
     needs_model: bool = False
-    trial: bool = False
 
     key_variables: ClassVar[tuple[str, ...]] = ()  # OPENAI_API_KEY belongs to somebody else
 

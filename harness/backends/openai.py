@@ -14,9 +14,10 @@ How they differ in what they take are fields, which `--backend-option` can set: 
 the limit, whether usage may be asked for, and what holds off the end of an answer.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt
 from harness.backends.fields import (
@@ -99,6 +100,13 @@ class OpenAI(Backend):
                     laid.pop(name, None)
         return laid
 
+    def configured(self, options: Mapping[str, str]) -> Self:
+        """What forces lengths, if the user says so, does."""
+        changed = Backend.configured(self, options)
+        if "length_fields" not in options:
+            return changed
+        return dataclasses.replace(changed, forces_length=changed.length_fields != "none")
+
     def read(self, data: bytes) -> Delta:
         """One chunk, `[DONE]`, or a whole answer."""
         return read(data)
@@ -109,7 +117,7 @@ class OpenAI(Backend):
             choice = event["choices"][0]
             if choice.get("finish_reason") or event.get("usage") or event.get("timings"):
                 return None
-            if event.get("error") or event.get("metrics"):
+            if event.get("error") or event.get("metrics") or event.get("object") == "error":
                 return None
             if self.mode != "completions":
                 delta = choice["delta"]
@@ -130,8 +138,8 @@ def read(data: bytes) -> Delta:
     if data.strip() == b"[DONE]":
         return Delta(done=True)
     event = parse_object(data)
-    if event.get("error"):
-        return Delta(error=error_text(event["error"]), error_class=_error_class(event["error"]))
+    if error := _error(event):
+        return Delta(error=error_text(error), error_class=error_class(error))
     choices = event.get("choices")
     choice = mapping(choices[0]) if isinstance(choices, list) and choices else {}
     delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
@@ -159,13 +167,24 @@ def read(data: bytes) -> Delta:
     )
 
 
-def _error_class(error: object) -> ErrorClass:
-    """Overload is told by its code; TGI gives it the code of bad input, so there it is told by its words."""
+def _error(event: Json) -> object:
+    """What an event that is an error says of it; None for any other. FastAPI's servers say `detail`, some `message`."""
+    if event.get("error"):
+        return event["error"]
+    if "choices" in event:
+        return None
+    return event if event.get("object") == "error" or event.get("detail") or event.get("message") else None
+
+
+def error_class(error: object) -> ErrorClass:
+    """Overload is told by its code or type; TGI gives it the code of bad input, so there it is told by its words."""
     said = mapping(error)
-    codes = [said.get(name) for name in ("code", "http_status_code", "status")]
+    codes = [said.get(name) for name in ("code", "http_status_code", "status", "type")]
+    words = " ".join(code for code in codes if isinstance(code, str)).lower() + error_text(error).lower()
     if any(code in _OVERLOAD for code in codes if isinstance(code, int | str)):
         return ErrorClass.OVERLOAD
-    return ErrorClass.OVERLOAD if "overloaded" in error_text(error).lower() else ErrorClass.STREAM_ERROR
+    told = any(word in words for word in ("overloaded", "rate_limit", "too many requests"))
+    return ErrorClass.OVERLOAD if told else ErrorClass.STREAM_ERROR
 
 
 def _tool_text(delta: Json) -> str:

@@ -28,7 +28,7 @@ class SambaNova(OpenAI):
     """Its OpenAI-style routes. The base URL is `https://api.sambanova.ai`, with or without `/v1`."""
 
     name: str = "sambanova"
-    forces_length: bool | None = None
+    forces_length: bool | None = True  # best effort: some models end all the same, and lengths are compared
     length_fields: str = "ignore_eos"
     health: str | None = None
 

@@ -31,7 +31,6 @@ class TabbyAPI(OpenAI):
     facts: tuple[str, ...] = ("/v1/model",)
     any_model: bool = True
     needs_model: bool = False
-    trial: bool = False  # all routes but /health are guarded by the key
 
     key_variables: ClassVar[tuple[str, ...]] = ()
 
@@ -78,7 +77,6 @@ class SGLang(OpenAI):
     facts: tuple[str, ...] = ("/get_server_info",)
     any_model: bool = True
     needs_model: bool = False
-    trial: bool = False
 
     key_variables: ClassVar[tuple[str, ...]] = ()
 
@@ -136,7 +134,6 @@ class LMDeploy(OpenAI):
     name: str = "lmdeploy"
     forces_length: bool | None = True
     length_fields: str = "ignore_eos"
-    trial: bool = False  # /v1 is guarded by the key as a whole, and the list has every model it takes
 
     key_variables: ClassVar[tuple[str, ...]] = ()
 

@@ -27,7 +27,6 @@ class VLLM(OpenAI):
     forces_length: bool | None = True
     takes_salt: bool = True
     facts: tuple[str, ...] = ("/version",)
-    trial: bool = False  # its list of models is guarded by the key, and names every model it takes
 
     key_variables: ClassVar[tuple[str, ...]] = ("VLLM_API_KEY",)
 

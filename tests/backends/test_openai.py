@@ -307,5 +307,7 @@ def test_what_went_with_a_replaced_field_goes_with_it(backend: Backend) -> None:
 
 def test_openais_own_key_goes_to_nobody_else() -> None:
     """A key in OPENAI_API_KEY is meant for what the user calls `openai`, not for every server with its words."""
-    takers = {name for name, modes in BACKENDS.items() for one in modes if "OPENAI_API_KEY" in one.key_variables}
+    takers = {
+        name for name, modes in BACKENDS.items() for one in modes if "OPENAI_API_KEY" in one.key_variables
+    }
     assert takers == {"openai"}

@@ -71,22 +71,21 @@ def test_tabbyapi_is_asked_for_usage_only_where_that_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    "row",  # name, able, any_model, trial, health, facts
+    "row",  # name, able, any_model, health, facts
     [
-        ("tabbyapi", "", True, False, "/health", ("/v1/model",)),
+        ("tabbyapi", "", True, "/health", ("/v1/model",)),
         (
             "sglang",
             "chat salt, completions salt, completions ids",
             True,
-            False,
             "/health",
             ("/get_server_info",),
         ),
-        ("ollama", "", False, True, "/", ("/api/version",)),
-        ("lmdeploy", "", False, False, "/health", ()),
-        ("tensorrt-llm", "chat salt, completions ids", False, True, "/health", ("/version",)),
-        ("ctranslate2", "", False, True, "/health", ()),
-        ("onnx", "", False, True, "/health", ()),
+        ("ollama", "", False, "/", ("/api/version",)),
+        ("lmdeploy", "", False, "/health", ()),
+        ("tensorrt-llm", "chat salt, completions ids", False, "/health", ("/version",)),
+        ("ctranslate2", "", False, "/health", ()),
+        ("onnx", "", False, "/health", ()),
     ],
 )
 def test_the_map_of_what_each_can_do(row: tuple[object, ...]) -> None:
@@ -95,7 +94,7 @@ def test_the_map_of_what_each_can_do(row: tuple[object, ...]) -> None:
     said = []
     for backend in BACKENDS[str(name)]:
         said += [f"{backend.mode} salt"] * backend.takes_salt + [f"{backend.mode} ids"] * backend.takes_ids
-        assert [backend.any_model, backend.trial, backend.health, backend.facts] == rest
+        assert [backend.any_model, backend.health, backend.facts] == rest
         assert backend.credentials("k") == (
             ("x-api-key", "k") if name == "tabbyapi" else ("Authorization", "Bearer k")
         )

@@ -80,18 +80,17 @@ def test_chat_and_completions_are_sent() -> None:
 
 
 def test_length_is_a_best_effort() -> None:
-    """`ignore_eos` is sent where asked for; `min_tokens`, which it does not know, is not."""
+    """`ignore_eos` is sent unless told not to; `min_tokens`, which it does not know, is not."""
     body = sent(CHAT, Ask("p", 7, model="M", exact_length=True))[2]
     assert body["ignore_eos"] is True
     assert "min_tokens" not in body
-    assert CHAT.forces_length is None
+    assert CHAT.forces_length is True
 
 
 def test_what_it_can_do() -> None:
-    """No health route, a list of models, a key of its own, and a trial, since that list is open."""
+    """No health route, a list of models, a key of its own."""
     for backend in (CHAT, COMPLETIONS):
         assert (backend.health, backend.models) == (None, "/v1/models")
-        assert backend.trial
         assert backend.needs_model
         assert not backend.takes_salt
         assert backend.key_variables == ("SAMBANOVA_API_KEY",)

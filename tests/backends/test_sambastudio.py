@@ -106,12 +106,7 @@ def test_the_key() -> None:
     assert OPENAI.credentials("K1") == ("Authorization", "Bearer K1")
     for backend in (V1, V2, OPENAI):
         assert backend.key_variables == ("SAMBASTUDIO_API_KEY",)
-        assert (backend.health, backend.models, backend.trial, backend.forces_length) == (
-            None,
-            None,
-            True,
-            False,
-        )
+        assert (backend.health, backend.models, backend.forces_length) == (None, None, False)
     assert (V1.templates, OPENAI.templates) == (False, True)
     assert (V1.needs_model, OPENAI.needs_model) == (False, True)
 

@@ -100,10 +100,9 @@ def test_its_openai_style_routes() -> None:
 
 
 def test_what_it_can_do() -> None:
-    """Its key guards only requests, so that nothing but one tells whether it is right."""
+    """The fields that the rest of the program goes by."""
     for backend in (NATIVE, CHAT, COMPLETIONS):
         assert backend.forces_length is False
-        assert backend.trial
         assert backend.any_model
         assert not backend.needs_model
         assert not backend.takes_ids

@@ -101,7 +101,6 @@ def test_what_it_can_do() -> None:
         assert backend.forces_length is True
         assert backend.takes_salt
         assert (backend.health, backend.models, backend.facts) == ("/health", "/v1/models", ("/version",))
-        assert not backend.trial
         assert backend.credentials("k") == ("Authorization", "Bearer k")
         assert backend.key_variables == ("VLLM_API_KEY",)
         assert backend.learn("/version", {"version": "0.32.0"}).version == "0.32.0"
