@@ -403,8 +403,10 @@ def test_a_servers_times_longer_than_the_request_are_a_doubt():
     status, reasons = verdict(table(*fair, streamed("x", 100, [120, 140], 5, server_e2e_ms=90_000.0)))
     assert status == "suspect"
     assert reasons == [
-        "the server's own times of 1 of 10 requests are longer than the requests were: are they in another unit? "
-        "(docs/backends.md)"
+        (
+            "the server's own times of 1 of 10 requests are longer than the requests were: are they in another unit? "
+            "(docs/backends.md)"
+        )
     ]
 
 
