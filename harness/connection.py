@@ -112,6 +112,10 @@ class Opener:
         for sock in self._stamping:
             sock.close()
 
+    def forget(self) -> None:
+        """Look the address up again for the next connection."""
+        self._addresses = []
+
     def open(self, exchange: Exchange) -> Connection | None:
         """A new connection, or None with the exchange's failure set."""
         took = exchange.set_up = SetUp()

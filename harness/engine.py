@@ -97,6 +97,12 @@ class Engine:
         if ready := self._poller.ready():
             self._take(ready)
 
+    def hang_up(self) -> None:
+        """Close the connections that nobody uses, and forget the server's address: the next begins anew."""
+        while self._idle:
+            self._discard(self._idle.pop())
+        self._opener.forget()
+
     def close(self) -> None:
         """Close every connection."""
         self._timer.stop()

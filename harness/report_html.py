@@ -20,6 +20,11 @@ __all__ = ["render"]
 _X: Final = "users (level)"
 _TTFT: Final = "Time to first token, ms"
 _TPOT: Final = "Time per output token after the first, ms"
+_E2E: Final = "End to end, ms"
+_BY_SERVER: Final = (
+    ("Decoding by the server's own clock, ms", "server_decode_ms"),
+    ("Queue by the server's own clock, ms", "server_queue_ms"),
+)
 _NONE: Final = "not measured"
 
 _DEFINITIONS: Final = (
@@ -27,12 +32,12 @@ _DEFINITIONS: Final = (
     ("System output tokens/s", "output tokens whose chunk arrived inside the window, of every request, finished or not, over the window's length"),
     ("System total tokens/s", "the same, and each request's prompt tokens, counted when its first content arrives"),
     ("Tokens/s per request", "(output tokens - tokens of the first chunk) / (last content - first content): the speed one user reads at"),
-    ("Tokens/request", "mean prompt and output tokens of the successful requests, as the server counted them"),
+    ("Tokens/request", "mean prompt and output tokens of the successful requests, as the server counted them; where it did not, a tokenizer or an estimate"),
     ("Users", "a level counts users: with think time, or users of other kinds beside, fewer requests than that are in flight"),
     ("TTFT", "first content event - request sent; content is answer or reasoning text, never an empty or role-only event"),
     ("TPOT", "(last content - first content) / (output tokens - tokens of the first chunk)"),
     ("Chunk gap", "time between two content events; a token gap only where tokens per chunk is 1"),
-    ("E2E", "last content - request sent; the end mark comes later and is not in it"),
+    ("E2E", "last content - request sent; the end mark comes later and is not in it. An answer that is not streamed comes with its last byte"),
     ("Population", "requests sent inside the window that succeeded; failures are counted beside them; totals are of all phases"),
     ("Percentiles", "exact, from every request, linear interpolation; never averaged over workers or passes"),
     (NULL, "not measured, which is not 0"),
@@ -161,6 +166,10 @@ def _rates(peak: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The tiles of the level with the highest throughput."""
     system = peak["system_output_tokens_per_s"]
     each, ttft = peak["request_output_tokens_per_s"]["median"], peak["ttft_ms"]["p95"]
+    what, when = "tokens/s for each request", "time to first token"
+    if not peak["ttft_ms"]["n"]:  # not streamed
+        each, ttft = peak["request_total_tokens_per_s"]["median"], peak["e2e_ms"]["p95"]
+        what, when = "prompt and output tokens/s for each request", "end to end"
     at = f"at {peak['concurrency']} {'user' if peak['concurrency'] == 1 else 'users'}"
     return [
         (
@@ -168,8 +177,8 @@ def _rates(peak: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             "output tokens/s, whole system",
             at if system is None else f"highest, {at}",
         ),
-        (_NONE if each is None else number(each), "tokens/s for each request", f"median, {at}"),
-        (_NONE if ttft is None else f"{number(ttft)} ms", "time to first token", f"p95, {at}"),
+        (_NONE if each is None else number(each), what, f"median, {at}"),
+        (_NONE if ttft is None else f"{number(ttft)} ms", when, f"p95, {at}"),
     ]
 
 
@@ -193,11 +202,27 @@ def _lines(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
     system = [level["system_output_tokens_per_s"] for level in levels]
     rate = "request_output_tokens_per_s"
-    each = Series("median", part(rate, "median"), "s2", part(rate, "p10"), part(rate, "p90"), label="above")
     yield chart("Whole system: output tokens/s", _X, labels, [Series("system", system, label="above")])
-    yield chart(_TTFT, _X, labels, _percentiles(part, "ttft_ms", ("p50", "p95", "p99")))
-    yield chart("Each request: output tokens/s, median and p10 to p90", _X, labels, [each])
-    yield chart(_TPOT, _X, labels, _percentiles(part, "tpot_ms", ("p50", "p95")))
+    if _is_streamed(levels):
+        yield chart(_TTFT, _X, labels, _percentiles(part, "ttft_ms", ("p50", "p95", "p99")))
+        yield chart("Each request: output tokens/s, median and p10 to p90", _X, labels, [_band(part, rate)])
+        yield chart(_TPOT, _X, labels, _percentiles(part, "tpot_ms", ("p50", "p95")))
+        return
+    yield chart(_E2E, _X, labels, _percentiles(part, "e2e_ms", ("p50", "p95", "p99")))
+    band = _band(part, "request_total_tokens_per_s")
+    yield chart("Each request: prompt and output tokens/s, median and p10 to p90", _X, labels, [band])
+    for title, name in _BY_SERVER:
+        if any(level.get(name, {}).get("n") for level in levels):
+            yield chart(title, _X, labels, _percentiles(part, name, ("p50", "p95")))
+
+
+def _is_streamed(levels: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether any answer came as a stream; without one there is no first token and nothing after it."""
+    return any(level["ttft_ms"]["n"] for level in levels)
+
+
+def _band(part: Callable[[str, str], list[float | None]], name: str) -> Series:
+    return Series("median", part(name, "median"), "s2", part(name, "p10"), part(name, "p90"), label="above")
 
 
 def _percentiles(
@@ -214,9 +239,12 @@ def _bars(level: Mapping[str, Any]) -> Iterator[str]:
     for title, name, keys, style in (
         ("Each request: output tokens/s", rate, ("p10", "median", "p90"), "s2"),
         (_TTFT, "ttft_ms", times, "t2"),
-        ("End to end, ms", "e2e_ms", times, "s1"),
+        (_E2E, "e2e_ms", times, "s1"),
         (_TPOT, "tpot_ms", times, "t2"),
+        *((title, name, times[:4], "s1") for title, name in _BY_SERVER),
     ):
+        if not level.get(name, {}).get("n") or (name.startswith("server_") and level["ttft_ms"]["n"]):
+            continue  # what the server says is drawn where we could not look for ourselves
         few = 0 < level[name]["n"] < FEW
         names = ["p99*" if few and key == "p99" else key for key in keys]
         yield bars(title, names, [level[name][key] for key in keys], style)

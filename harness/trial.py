@@ -43,6 +43,7 @@ def judge(client: Client, ask: Ask, say: Callable[[str], None]) -> None:
     say(f"a trial request first: POST {url}")
     for _ in range(TRIES):
         record = alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)
+        client.engine.hang_up()  # the load opens its connections itself, and measures that
         if record.error_class not in _CHANCE:
             break
     if record.outcome is Outcome.OK:

@@ -167,14 +167,23 @@ def test_a_run_without_a_success_headlines_no_rate(requests):
     assert text.index("Failures in all phases") < text.index("<h2>Levels")
 
 
-def test_a_tile_says_not_measured_rather_than_a_dash(requests):
-    """Answers that were not streamed have no first token and no rate of their own."""
+def test_answers_that_are_not_streamed_headline_what_there_is(requests):
+    """No first token and no rate after it: their whole rate and E2E instead, and no chart is empty."""
     table, windows = requests
     whole = table[(table["outcome"] == "ok") & ~table["streamed"]]
     summary = summarise(whole, [w for w in windows if w.level == 1], run_id="r")
-    found = tiles(render(summary, {}))
-    assert [figure for figure, _, _ in found][1:3] == ["not measured", "not measured"]
+    page = render(summary, {})
+    found = tiles(page)
+    level = max(summary["levels"], key=lambda one: one["system_output_tokens_per_s"] or 0)
+    assert [what for _, what, _ in found][1:3] == ["prompt and output tokens/s for each request", "end to end"]
+    assert [figure for figure, _, _ in found][1:3] == [
+        number(level["request_total_tokens_per_s"]["median"]),
+        f"{number(level['e2e_ms']['p95'])} ms",
+    ]
     assert NULL not in "".join(figure for figure, _, _ in found)
+    assert "End to end, ms" in page
+    assert "Time to first token" not in page
+    assert "not measured" not in page.split('class="charts"')[1].split("<h2>Levels")[0]
     assert tiles(render(summarise(whole, [], run_id="r"), {}))[0][0] == "not measured"  # no window closed
 
 

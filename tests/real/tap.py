@@ -15,7 +15,7 @@ Event = dict[str, Any]  # JSON
 Streams = dict[str, list[Event]]
 
 _EVENT = re.compile(rb"^data: (\{.*\})\r?$", re.MULTILINE)  # llama.cpp writes each event in one piece
-_ID = re.compile(rb"^X-Request-Id: (\w+)\r$", re.MULTILINE)
+_ID = re.compile(rb"^X-Request-Id: ([\w-]+)\r$", re.MULTILINE)
 
 
 class Tap(socketserver.ThreadingTCPServer):
