@@ -6,6 +6,7 @@ short answer is generated, through the load's own client, and judged. A server t
 understood the request. Its id begins with `trial-`, so that it can be told apart in a server's log.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -53,8 +54,8 @@ def judge(client: Client, ask: Ask, say: Callable[[str], None]) -> None:
         say(f"the trial request was refused for now ({record.error_message}); going on")
     else:
         said = record.error_message or str(record.error_class)
-        forced = "; --exact-output no leaves out what makes answers go on" if ask.exact_length else ""
-        hint = forced if record.error_class is ErrorClass.HTTP_CLIENT else ""
+        forced = ask.exact_length and re.search("eos|min_", said)
+        hint = "; --exact-output no leaves out what makes answers go on" if forced else ""
         raise ConfigError(
             f"POST {url} {_why(record, client, ask.model, said)}{hint} (--preflight no sends the load all the same)"
         )

@@ -411,7 +411,7 @@ def test_a_body_that_is_never_accepted_stops_the_run(tmp_path: Path, server: Ser
     (line,) = before.errors
     assert line == (
         f"tokenswarm: error: POST {server.url}/v1/chat/completions answered 400 to a trial request "
-        "(messages must be a list of at least one message); --preflight no sends the load all the same"
+        "(messages must be a list of at least one message) (--preflight no sends the load all the same)"
     )
     assert not (tmp_path / "none").exists()
     load = (*load, "--preflight", "no", "--model", "simulated")
@@ -516,5 +516,5 @@ def test_a_refused_user_rests_as_long_as_the_server_asks(tmp_path: Path, obey: s
             f"users refused with Retry-After rested {times}, {len(refused):.3g} s in all"
         )
     else:
-        assert all(gap < 0.4 for gap in gaps_s)
+        assert all(gap < 0.9 for gap in gaps_s)  # a failure takes half a second
         assert not rested

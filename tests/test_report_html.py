@@ -175,7 +175,10 @@ def test_answers_that_are_not_streamed_headline_what_there_is(requests):
     page = render(summary, {})
     found = tiles(page)
     level = max(summary["levels"], key=lambda one: one["system_output_tokens_per_s"] or 0)
-    assert [what for _, what, _ in found][1:3] == ["prompt and output tokens/s for each request", "end to end"]
+    assert [what for _, what, _ in found][1:3] == [
+        "prompt and output tokens/s for each request",
+        "end to end",
+    ]
     assert [figure for figure, _, _ in found][1:3] == [
         number(level["request_total_tokens_per_s"]["median"]),
         f"{number(level['e2e_ms']['p95'])} ms",
