@@ -145,7 +145,14 @@ def _start(*arguments: str, env: Mapping[str, str] = {}, cwd: Path = ROOT) -> su
         text=True,
         env=_environment(env),
         cwd=cwd,
+        preexec_fn=_answer_signals,  # noqa: PLW1509  no thread is started before it
     )
+
+
+def _answer_signals() -> None:
+    """As in a terminal, whoever runs the tests: `nohup` and `&` hand on signals that are ignored."""
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_DFL)
 
 
 def _serve(
