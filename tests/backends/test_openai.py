@@ -311,3 +311,32 @@ def test_openais_own_key_goes_to_nobody_else() -> None:
         name for name, modes in BACKENDS.items() for one in modes if "OPENAI_API_KEY" in one.key_variables
     }
     assert takers == {"openai"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("auth_header", "X: 1\r\nEvil: 2\r\nZ"),
+        ("auth_header", ""),
+        ("auth_header", "ñ"),
+        ("auth_scheme", "a\nb"),
+        ("max_tokens_field", ""),
+        ("max_tokens_field", "stream"),
+        ("length_fields", "++"),
+        ("include_usage", "maybe"),
+        ("nothing", "x"),
+    ],
+)
+def test_an_option_of_the_backend_is_checked(field: str, value: str) -> None:
+    """Nothing that could be a header of its own, no name that is none: one line that names the option."""
+    with pytest.raises(ConfigError) as caught:
+        find("openai", None).configured({field: value})
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"--backend-option {field}=")
+
+
+def test_named_length_fields_are_believed() -> None:
+    """Where the user says what holds an answer to its length, it can be held."""
+    assert find("onnx", None).forces_length is False
+    assert find("onnx", None).configured({"length_fields": "ignore_eos"}).forces_length is True
+    assert find("vllm", None).configured({"length_fields": "none"}).forces_length is False
