@@ -1,4 +1,4 @@
-"""What every test runs under: no proxy, and examples of property tests that stay or change.
+"""What every test runs under: no proxy, examples of property tests that stay or change, a place for a server's log.
 
 The proxies of the machine's environment are not for the servers of the tests, which are all on this machine.
 
@@ -9,7 +9,9 @@ finds becomes an `@example`, which both then keep.
 """
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 for variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
@@ -20,3 +22,9 @@ settings.register_profile(
     "random", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the simulator of this module writes the truth."""
+    return tmp_path_factory.mktemp("simulator") / "truth.jsonl"

@@ -13,12 +13,6 @@ SMALL = ("--prompt-tokens", "40", "--output-tokens", "8", "--levels", "2", "--re
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server of this module writes the truth."""
-    return tmp_path_factory.mktemp("generic") / "truth.jsonl"
-
-
-@pytest.fixture(scope="module")
 def server(log: Path) -> Iterator[Server]:
     """One that knows `ignore_eos` and `min_tokens` and ignores what else it does not know; answers end early."""
     with simulator(*FAST, "--speak", "vllm", "--mean-output-tokens", "3", "--log", str(log)) as running:

@@ -15,12 +15,6 @@ KEY = {"MARITACA_API_KEY": "right"}
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server of this module writes the truth."""
-    return tmp_path_factory.mktemp("maritaca") / "truth.jsonl"
-
-
-@pytest.fixture(scope="module")
 def server(log: Path) -> Iterator[Server]:
     """The cloud, behind a key."""
     options = ("--speak", "maritaca", "--api-key-env", "SIMULATED_KEY", "--log", str(log))

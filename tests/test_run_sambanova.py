@@ -14,12 +14,6 @@ KEY = {"SAMBANOVA_API_KEY": "right"}
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server of this module writes the truth."""
-    return tmp_path_factory.mktemp("sambanova") / "truth.jsonl"
-
-
-@pytest.fixture(scope="module")
 def server(log: Path) -> Iterator[Server]:
     """SambaNova's dialect behind a key."""
     options = ("--speak", "sambanova", "--api-key-env", "SIMULATED_KEY", "--log", str(log))

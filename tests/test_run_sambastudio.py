@@ -15,12 +15,6 @@ V1, V2, OPENAI = "/api/predict/generic/P1/E2", "/api/v2/predict/generic/P1/E2", 
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server of this module writes the truth."""
-    return tmp_path_factory.mktemp("sambastudio") / "truth.jsonl"
-
-
-@pytest.fixture(scope="module")
 def server(log: Path) -> Iterator[Server]:
     """Endpoints of every flavour, behind a key; their one expert is called `simulated`."""
     options = ("--speak", "sambastudio", "--api-key-env", "SIMULATED_KEY", "--log", str(log))

@@ -23,12 +23,6 @@ ROUTES = {
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server of this module writes the truth."""
-    return tmp_path_factory.mktemp("tgi") / "truth.jsonl"
-
-
-@pytest.fixture(scope="module")
 def server(log: Path) -> Iterator[Server]:
     """TGI's dialect behind a key; answers end by themselves, some before ten tokens."""
     options = ("--speak", "tgi", "--api-key-env", "SIMULATED_KEY", "--log", str(log))

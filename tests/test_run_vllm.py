@@ -13,12 +13,6 @@ SMALL = ("--prompt-tokens", "60", "--output-tokens", "10", "--levels", "4", "--r
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the server of this module writes the truth."""
-    return tmp_path_factory.mktemp("vllm") / "truth.jsonl"
-
-
-@pytest.fixture(scope="module")
 def server(log: Path) -> Iterator[Server]:
     """Its dialect with per-request metrics, behind a key."""
     options = ("--speak", "vllm-metrics", "--api-key-env", "SIMULATED_KEY", "--log", str(log))

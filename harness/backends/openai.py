@@ -117,7 +117,7 @@ class OpenAI(Backend):
             choice = event["choices"][0]
             if choice.get("finish_reason") or event.get("usage") or event.get("timings"):
                 return None
-            if event.get("error") or event.get("metrics") or event.get("object") == "error":
+            if event.get("error") or event.get("metrics"):
                 return None
             if self.mode != "completions":
                 delta = choice["delta"]

@@ -12,12 +12,11 @@ from typing import ClassVar
 from harness.backends.base import Ask, Backend, Delta, HttpRequest
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object, text
 from harness.backends.maritaca import KEY_VARIABLES, api_base
-from harness.errors import ErrorClass
+from harness.backends.openai import error_class
 from harness.target import Target
 
 _ANSWER = ("response.output_text.delta", "response.function_call_arguments.delta")
 _REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")  # OpenAI's names
-_OVERLOAD = ("rate_limit_exceeded", "server_overloaded", "overloaded", "429", "503")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +104,4 @@ def _output_text(response: Json) -> str:
 
 
 def _failed(error: object) -> Delta:
-    overload = str(mapping(error).get("code")) in _OVERLOAD
-    return Delta(
-        error=error_text(error), error_class=ErrorClass.OVERLOAD if overload else ErrorClass.STREAM_ERROR
-    )
+    return Delta(error=error_text(error), error_class=error_class(error))
