@@ -12,13 +12,16 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import bookkeeping
+import distributed
+import distributed_page
 import idle
+import master_cost
 import results
 import soak
 import stamps
@@ -37,12 +40,13 @@ examples:
   python bench/bench.py --clients c,tokenswarm --loads 1000x50 --rounds 5
   python bench/bench.py --soak 30                       thirty minutes at 300 streams of 50 events/s
   python bench/bench.py --bookkeeping                   what Locust and our bookkeeping cost a request
+  python bench/bench.py --distributed                   two processes against one, a hundred workers on one master
 
 clients: {", ".join(CLIENTS)}
 loads:   {", ".join(LOADS)}
 
-RESULTS.md is written when every client and every load was measured, and by --soak and --bookkeeping; --save
-writes it in other cases too.
+RESULTS.md is written when every client and every load was measured, and by --soak, --bookkeeping and --distributed;
+--save writes it in other cases too.
 """
 
 
@@ -57,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _soak(args)
         if args.bookkeeping:
             return _bookkeeping(args)
+        if args.distributed:
+            return _distributed(args)
         return _loads(args)
     except BenchError as error:
         print(f"bench: error: {error}", file=sys.stderr)
@@ -86,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         "--soak", type=float, metavar="MINUTES", help="a long run of tokenswarm: memory, losses, descriptors"
     )
     parser.add_argument("--bookkeeping", action="store_true", help="cost of a request outside the engine")
+    parser.add_argument(
+        "--distributed", action="store_true", help="two processes against one; what workers cost a master"
+    )
     parser.add_argument("--save", action="store_true", help="write RESULTS.md even of a part of it")
     return parser
 
@@ -98,8 +107,13 @@ def _check(args: argparse.Namespace) -> None:
         raise BenchError(f"--rounds {args.rounds}: at least 1")
     if args.soak is not None and not 0.1 <= args.soak <= 1440:
         raise BenchError(f"--soak {args.soak:g}: minutes, from 0.1 to 1440")
-    if args.soak is not None and args.bookkeeping:
-        raise BenchError("--soak and --bookkeeping are two runs: give one of them")
+    kinds = {
+        "--soak": args.soak is not None,
+        "--bookkeeping": args.bookkeeping,
+        "--distributed": args.distributed,
+    }
+    if len(given := [name for name, is_given in kinds.items() if is_given]) > 1:
+        raise BenchError(f"{given[0]} and {given[1]} are two runs: give one of them")
     chosen = _chosen_loads(args)
     _chosen(args.clients, CLIENTS, "--clients", "client")
     shortest = max(load.spread_s for load in chosen) + 0.5
@@ -217,6 +231,25 @@ def _bookkeeping(args: argparse.Namespace) -> int:
     print("\n" + table(["target", "measured", ""], [bookkeeping.target(cost).cells]))
     if args.save or args.rounds >= 3:
         _save("bookkeeping", _part(client, asdict(cost)))
+    return 0
+
+
+def _distributed(args: argparse.Namespace) -> int:
+    server, client = places()
+    both = {
+        path: distributed.measure(path, (server, client), args.rounds, args.seconds)
+        for path in distributed.PATHS
+    }
+    load = master_cost.Load(seconds=args.seconds or 60.0)
+    calm = (replace(server, priority="none"), replace(client, priority="none"))
+    costs = {}
+    for kind in master_cost.MASTERS:
+        _say(f"{load.workers} workers on one master, {load.seconds:.0f} s: {kind}")
+        costs[kind] = master_cost.measure(kind, *calm, load)
+    found = distributed_page.stored(both, costs)
+    print("\n" + table(["target", "measured", ""], [line.cells for line in distributed_page.lines(found)]))
+    if args.save or args.rounds >= 3:
+        _save("distributed", _part(client, found))
     return 0
 
 

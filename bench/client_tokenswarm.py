@@ -19,7 +19,7 @@ from harness.client import Client
 from harness.clock import now_ns
 from harness.engine import Engine
 from harness.exchange import Timeouts
-from harness.plan import Slot
+from harness.leave import Slot
 from harness.record import Outcome, Phase, RequestRecord
 
 

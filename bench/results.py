@@ -1,6 +1,6 @@
 """What was measured, kept as numbers (results.json) and as a page (RESULTS.md) that is written from them.
 
-A part that is measured anew replaces its old numbers and leaves the others: loads, soak and bookkeeping each say when,
+A part that is measured anew replaces its old numbers and leaves the others: loads, soak and the others each say when,
 on what and by which command they came about.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import bookkeeping
+import distributed_page
 import soak
 from clients import CLIENTS
 from loads import LOADS, QUICK
@@ -37,7 +38,7 @@ class Part:
 
 
 def load(path: Path) -> dict[str, Part]:
-    """The parts measured so far: `loads`, `unlimited` (if measured apart), `soak`, `bookkeeping`."""
+    """The parts measured so far: `loads`, `unlimited` (if measured apart), `soak`, `bookkeeping`, `distributed`."""
     if not path.exists():
         return {}
     return {name: Part(**part) for name, part in json.loads(path.read_text(encoding="utf-8")).items()}
@@ -67,6 +68,8 @@ def page(parts: Mapping[str, Part]) -> str:
         sections += [f"Clients:\n\n{_clients(part)}"]
     if part := parts.get("bookkeeping"):
         sections += [f"## Per request\n\n{_origin(part)}", _bookkeeping(bookkeeping.Cost(**part.found))]
+    if part := parts.get("distributed"):
+        sections += [f"## Distributed\n\n{_origin(part)}", distributed_page.section(part.found)]
     if part := parts.get("soak"):
         sections += [f"## Soak\n\n{_origin(part)}", _soak(part)]
     return "\n\n".join([*sections, METHOD, DEFINITIONS]) + "\n"
@@ -89,15 +92,16 @@ def _rows(part: Part) -> dict[str, dict[str, Row]]:
 
 
 def _targets(parts: Mapping[str, Part]) -> Sequence[Target]:
-    soaked, booked = parts.get("soak"), parts.get("bookkeeping")
+    soaked, booked, spread = parts.get("soak"), parts.get("bookkeeping"), parts.get("distributed")
     measured = [part for name in ("unlimited", "loads") if (part := parts.get(name))]
     rows = {load: row for part in measured for load, row in _rows(part).items()}
-    return targets(
+    found = targets(
         rows,
         measured[-1].found["idle_mb"] if measured else None,
         soak.targets(_soaked(soaked)) if soaked else (),
         bookkeeping.target(bookkeeping.Cost(**booked.found)) if booked else None,
     )
+    return [*found, *(distributed_page.lines(spread.found) if spread else [])]
 
 
 def _soaked(part: Part) -> soak.Soak:

@@ -6,7 +6,7 @@ from typing import Final
 from loads import Load
 from score import Figures
 
-__all__ = ["Row", "figures_table", "table"]
+__all__ = ["Row", "figures_table", "short", "table"]
 
 Row = Figures | str  # a string: why there are none
 Cell = Callable[[Figures, Figures | None], str]  # of a client and of the C reader
@@ -47,10 +47,10 @@ def _pad(cell: str, width: int, *, left: bool) -> str:
 
 
 def _three(*values: float | None) -> str:
-    return " / ".join(_short(value) for value in values)
+    return " / ".join(short(value) for value in values)
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
     """Three digits that mean something."""
     if value is None:
         return "-"

@@ -1,12 +1,13 @@
 """The `tokenswarm` command: what is not a Locust run. Load itself is started with `locust -f ...`."""
 
 import argparse
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import __version__, demo
+from harness import __version__, collect, demo, sizing
 from harness.errors import ConfigError
 from harness.selftest import cli as selftest
 from harness.servers import cli as serve_backend
@@ -73,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
     report.set_defaults(run=_report)
+    collect.add_parser(subparsers)
+    sizing.add_parser(subparsers)
     return parser
 
 
@@ -93,9 +96,15 @@ def _report(args: argparse.Namespace) -> int:
     from harness import results, rows, tables  # noqa: PLC0415  # pandas takes a second to import
 
     summary = results.rebuild(args.directory)
-    settings = results.load_run(args.directory)["settings"]
-    print(tables.maritaca(rows.load(args.directory / "requests.parquet"), summary))
-    print(tables.render(summary, settings, run_dir=args.directory))
+    run = results.load_run(args.directory)
+    print(tables.maritaca(rows.load(args.directory / "requests.parquet", without=["chunk_gaps_us"]), summary))
+    print(tables.render(summary, run["settings"], run_dir=args.directory))
+    for path in results.unmerged(args.directory, run):
+        print(
+            f"tokenswarm report: {path.name} may hold more than these results: "
+            f"`tokenswarm collect {shlex.quote(str(args.directory))}` merges it",
+            file=sys.stderr,
+        )
     return 0 if summary["complete"] else 5
 
 

@@ -18,7 +18,7 @@ from harness.decode import decode, has_content
 from harness.engine import Engine
 from harness.errors import ErrorClass
 from harness.exchange import Exchange, SetUp
-from harness.plan import Slot
+from harness.leave import Slot
 from harness.received import Received
 from harness.record import Outcome, RequestRecord, StampSource, TokenSource
 from harness.secrecy import hide

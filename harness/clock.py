@@ -8,7 +8,7 @@ stamps what it receives with wall time; `KernelClock` brings these stamps back, 
 import time
 from time import perf_counter_ns as now_ns
 
-__all__ = ["ANCHOR_NS", "KernelClock", "now_ns", "unix_ns"]
+__all__ = ["ANCHOR_NS", "KernelClock", "now_ns", "unix_now_ns", "unix_ns"]
 
 # Wall and monotonic time are slewed alike, so their difference only moves when somebody sets the clock.
 STEP_NS = 100_000
@@ -32,6 +32,11 @@ ANCHOR_NS = _anchor()[0]
 def unix_ns(monotonic: int) -> int:
     """A stamp of `now_ns()` as nanoseconds since 1970."""
     return monotonic + ANCHOR_NS
+
+
+def unix_now_ns() -> int:
+    """Now in ns since 1970, by the clock of all stamps: it does not follow when somebody sets the system's."""
+    return now_ns() + ANCHOR_NS
 
 
 class KernelClock:

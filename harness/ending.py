@@ -8,11 +8,10 @@
 Values in, values out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from harness.hope import Hope
-from harness.record import Outcome
 
 __all__ = ["INCOMPLETE", "NOT_VALID", "USAGE", "exit_code", "missing"]
 
@@ -22,20 +21,21 @@ INCOMPLETE: Final = 5
 
 
 def missing(
-    hope: Hope, outcomes: Mapping[Outcome, int], *, interrupted: bool, planned: int | None
+    hope: Hope, statements: Sequence[Mapping[str, Any]], *, interrupted: bool, planned: int | None
 ) -> list[str]:
-    """Why results are missing, a line each; none if none are."""
+    """Why results are missing, a line each; none if none are. `statements`: the parts' own (run.json's workers)."""
     reasons = []
     if hope.lost:
         reasons.append(f"stopped early, {hope.lost}")
     if interrupted:
         reasons.append("interrupted")
-    sent = sum(outcomes.values())
-    if not sent:
+    totals = [statement["totals"] for statement in statements]
+    offered = sum(total["offered"] for total in totals)
+    if not offered:
         reasons.append("no request was sent")
-    if planned is not None and sent < planned:
-        reasons.append(f"{planned - sent} of {planned} planned requests were not sent")
-    if cancelled := outcomes[Outcome.CANCELLED]:
+    if planned is not None and offered < planned:
+        reasons.append(f"{planned - offered} of {planned} planned requests were not sent")
+    if cancelled := sum(total["cancelled"] for total in totals):
         reasons.append(f"{cancelled} requests were given up in flight")
     return reasons
 

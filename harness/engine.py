@@ -20,6 +20,7 @@ attempt; opening a connection is never inside TTFT.
 import ssl
 
 import gevent
+from gevent.lock import Semaphore
 
 from harness.clock import now_ns
 from harness.connection import Connection, Opener, reason
@@ -32,6 +33,7 @@ from harness.tls import context
 from harness.vitals import Vitals
 
 SWEEP_S = 0.05  # how late a timeout may be noticed
+TURN_NS = 5_000_000  # of work, before the hub has its turn
 DELAYS = 20_000  # kept in `Vitals`, should nobody take them; a busy second has some thousand
 
 
@@ -72,6 +74,8 @@ class Engine:
             else HubPoller(self._ready)
         )
         self._found = 0
+        self._turned_ns = now_ns()
+        self._turnstile = Semaphore()
         self._connections: dict[int, Connection] = {}
         self._idle: list[Connection] = []
         self._active: set[Exchange] = set()
@@ -86,11 +90,25 @@ class Engine:
             if connection is None:
                 return
             self._converse(connection, exchange)
+            self.give_way()
             if not (exchange.unanswered and connection.reused and not retried):
                 return
             retried = True
             exchange.reconnects += 1
             exchange.sent_ns = None
+
+    def give_way(self) -> None:
+        """Before a request is put together or a response parsed: if the hub has not had its turn for a while, let it.
+
+        gevent runs 50 greenlets before it looks at the time. When hundreds of users start or hundreds of responses end at
+        once, these would work for 100 ms in a row, and no heartbeat would go out and nothing be read.
+        """
+        with (
+            self._turnstile
+        ):  # one at a time, so that those behind wait here and not each in a timer of its own
+            if now_ns() - self._turned_ns > TURN_NS:
+                gevent.sleep(1e-6)  # a timer, and not 0, which would stay among those 50
+                self._turned_ns = now_ns()
 
     def drain(self) -> None:
         """Read and stamp everything that is ready now."""
@@ -113,12 +131,14 @@ class Engine:
 
     def _arrived(self) -> None:
         """The poller says that something can be read."""
+        self._turned_ns = now_ns()
         self.drain()
         self._poller.pace(self._found)
         self._found = 0
 
     def _ready(self, fd: int) -> None:
         """One watched socket can be read, where there is a watcher for each."""
+        self._turned_ns = now_ns()
         self._take(((fd, 0),))
 
     def _take(self, ready: Ready) -> None:

@@ -21,7 +21,9 @@ class IdPrompts:
 
     inexact = 0
 
-    def __init__(self, prompts: Distribution, outputs: Distribution, ids: tuple[int, int], seed: int) -> None:
+    def __init__(
+        self, prompts: Distribution, outputs: Distribution, ids: tuple[int, int], seed: int | str
+    ) -> None:
         low, high = ids
         self._ids = range(low, high + 1)
         self._prompts = prompts

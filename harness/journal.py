@@ -9,6 +9,10 @@ that a killed process loses at most the line it was writing. Kinds:
     server   one look at the server's own metrics (`harness.server_metrics`)
     window   {level, repeat, start_ns, end_ns}: a measuring window, Unix ns, half open [start, end)
     event    {time_ns, what}: anything else worth knowing afterwards
+    worker   {name, host, pid, run_id}: whose journal it is; a worker's first line
+    clock    {time_ns, offset_ns, uncertainty_ns}: by how much this process's Unix time is ahead of the run's, as
+             estimated at time_ns of its own. All stamps of a journal are on its own clock; whoever merges it
+             subtracts the offset (`harness.shift`)
 
 The rule: `append` never raises and never waits for anything but the disk. When the disk refuses, lines
 stay in memory up to a bound, are retried at the next append, and `problem` says so. Derived figures (TTFT,
@@ -18,8 +22,9 @@ imports this module.
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -28,12 +33,26 @@ import orjson
 from harness.errors import ConfigError, ErrorClass
 from harness.record import STAMPS, Outcome, Phase, RequestRecord, StampSource, TokenSource
 
-__all__ = ["Journal", "Reading", "Window", "pack", "read", "unpack"]
+__all__ = [
+    "ENUMS",
+    "FIELDS",
+    "INTEGERS",
+    "Journal",
+    "Reading",
+    "Window",
+    "blocks",
+    "pack",
+    "parse",
+    "read",
+    "unpack",
+]
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024  # about 60,000 streamed requests of 150 tokens
+BLOCK_BYTES: Final = 1024 * 1024  # of a journal, read at once
 
-_FIELDS: Final = {f.name: f.default for f in fields(RequestRecord)}
-_ENUMS: Final = {
+FIELDS: Final = {f.name: f.default for f in fields(RequestRecord)}
+INTEGERS: Final = frozenset(f.name for f in fields(RequestRecord) if f.type in (int, int | None))
+ENUMS: Final[Mapping[str, type[StrEnum]]] = {
     "phase": Phase,
     "outcome": Outcome,
     "token_source": TokenSource,
@@ -150,16 +169,16 @@ class Reading(Iterator[tuple[str, dict[str, Any]]]):
 
     def __init__(self, path: Path, tail: bytes = b"") -> None:
         self.garbled = 0
-        self._lines = _lines(path, tail)
+        self._pairs = self._read(path, tail)
 
     def __next__(self) -> tuple[str, dict[str, Any]]:
-        for line in self._lines:
-            try:
-                value = orjson.loads(line)
-                return value.pop("kind"), value
-            except (ValueError, TypeError, AttributeError, KeyError):
-                self.garbled += bool(line.strip())  # an empty line is the mend of a torn one
-        raise StopIteration
+        return next(self._pairs)
+
+    def _read(self, path: Path, tail: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+        for lines in blocks(path, tail):
+            pairs, garbled = parse(lines)
+            self.garbled += garbled
+            yield from pairs
 
 
 def read(path: Path, tail: bytes = b"") -> Reading:
@@ -171,7 +190,7 @@ def pack(record: RequestRecord, anchor_ns: int) -> dict[str, Any]:
     """A record as a journal value: stamps shifted to Unix time by `anchor_ns`, defaults left out."""
     value = {
         name: found
-        for name, default in _FIELDS.items()
+        for name, default in FIELDS.items()
         if (found := getattr(record, name)) != default or default is MISSING
     }
     for stamp in STAMPS:
@@ -186,18 +205,28 @@ def unpack(value: Mapping[str, Any]) -> RequestRecord:
     """The record of a journal value, stamps in Unix ns; unknown keys are ignored, missing ones default.
 
     Raises:
-        ValueError: a field without default is missing, or an enumeration has an unknown word.
+        ValueError: a field without default is missing, one that is always known is null, an integer is none or has
+            over 64 bits, or an enumeration has an unknown word.
+        TypeError: gaps that are no list.
     """
-    known = {name: value[name] for name in _FIELDS if name in value}
-    for name, kind in _ENUMS.items():
-        if known.get(name) is not None:
-            known[name] = kind(known[name])
-    if "chunk_gaps_us" in known:
-        known["chunk_gaps_us"] = tuple(known["chunk_gaps_us"])
-    missing = [name for name, default in _FIELDS.items() if default is MISSING and name not in known]
+    known = {name: value[name] for name in FIELDS if name in value}
+    missing = [name for name, default in FIELDS.items() if default is MISSING and known.get(name) is None]
     if missing:
         raise ValueError(f"not a request record: {', '.join(missing)} missing")
+    for name, found in known.items():
+        if found is None and FIELDS[name] is not None:
+            raise ValueError(f"not a request record: {name} is null")
+        if found is not None and name in INTEGERS and not _fits(found):
+            raise ValueError(f"not a request record: {name} is {found!r}")
+        if found is not None and name in ENUMS:
+            known[name] = ENUMS[name](found)
+    if "chunk_gaps_us" in known:
+        known["chunk_gaps_us"] = tuple(known["chunk_gaps_us"])
     return RequestRecord(**known)
+
+
+def _fits(value: object) -> bool:
+    return type(value) is int and -(2**63) <= value < 2**63
 
 
 def _encode(value: dict[str, Any]) -> bytes:
@@ -232,12 +261,24 @@ def _ends_torn(path: Path) -> bool:
         return file.read(1) != b"\n"
 
 
-def _lines(path: Path, tail: bytes) -> Iterator[bytes]:
+def blocks(path: Path, tail: bytes = b"", size: int = BLOCK_BYTES) -> Iterator[list[bytes]]:
+    """A journal's lines with their ends, about `size` bytes of them at once; then what `tail` continues."""
     rest = b""
     with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield line
-            else:
-                rest = line
-    yield from (rest + tail).splitlines(keepends=True)
+        while lines := file.readlines(size):
+            if not lines[-1].endswith(b"\n"):  # the file's last
+                rest = lines.pop()
+            yield lines
+    yield (rest + tail).splitlines(keepends=True)
+
+
+def parse(lines: Iterable[bytes]) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """The (kind, value) pairs of these lines, and how many lines are none."""
+    pairs, garbled = [], 0
+    for line in lines:
+        try:
+            value = orjson.loads(line)
+            pairs.append((value.pop("kind"), value))
+        except (ValueError, TypeError, AttributeError, KeyError):
+            garbled += bool(line.strip())  # an empty line is the mend of a torn one
+    return pairs, garbled

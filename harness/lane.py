@@ -1,7 +1,8 @@
 """What one user class sends: its backend, its prompts, and how it asks. Everything here is before load."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Protocol
 
@@ -13,18 +14,20 @@ from harness.backends.base import Ask, Backend
 from harness.client import Client
 from harness.clock import now_ns
 from harness.control import Session, session
+from harness.distributed.bundle import Share
 from harness.distributions import Distribution
 from harness.engine import Engine
 from harness.errors import ConfigError
 from harness.id_prompts import IdPrompts
 from harness.options import Settings
 from harness.probe import Facts, probe
+from harness.prompts import Composer
 from harness.record import RequestRecord
 from harness.secrecy import hide
 from harness.server_sizer import ServerSizer
 from harness.sizers import Sizer
 from harness.target import Target
-from harness.workload import RequestSpec
+from harness.workload import RequestSpec, Sharing, Workload
 
 _TELL_EVERY_NS = 2_000_000_000
 
@@ -58,7 +61,7 @@ class Lane:
 
     client: Client
     workload: Work
-    sizer: Sizer
+    sizer: Sizer | None  # None on a worker: it sizes nothing
     facts: Facts
     settings: Settings
     prompt_tokens: str  # the distributions in use
@@ -87,7 +90,7 @@ class Lane:
             "stream": self.client.backend.stream,
             "prompt_tokens": self.prompt_tokens,
             "output_tokens": self.output_tokens,
-            "sizer": self.sizer.describe,
+            "sizer": self.sizer and self.sizer.describe,
             "server": self.facts.stored(),
         }
 
@@ -98,6 +101,7 @@ def open_lane(
     engine: Engine,
     keep: Callable[[RequestRecord], None],
     *,
+    name: str,
     seed: int,
     requests: int | None,
     say: Say,
@@ -107,20 +111,86 @@ def open_lane(
     Raises:
         ConfigError: it cannot be done; the text says what to change.
     """
+    client = _client(user_class, settings, engine, keep, name)
+    with _hidden(client.secret):
+        return _open(
+            user_class,
+            settings,
+            client,
+            seed=seed,
+            requests=requests,
+            say=lambda said: say(hide(said, [client.secret])),
+        )
+
+
+def join_lane(
+    user_class: type[UserClass],
+    settings: Settings,
+    engine: Engine,
+    keep: Callable[[RequestRecord], None],
+    *,
+    name: str,
+    seed: int,
+    share: Share,
+) -> Lane:
+    """A worker's lane: what the server is and the prompts come from the master; key and way are tried here.
+
+    Raises:
+        ConfigError: they do not work.
+    """
+    client = _client(user_class, settings, engine, keep, name)
+    prompts = _sizes(settings.prompt_sizes, user_class, "prompt_tokens")
+    outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
+    asker = replace(
+        Asker.of(settings, share.facts.model, can_force=share.facts.forces_length), salt=share.salt
+    )
+    with _hidden(client.secret):
+        if settings.preflight:
+            trial.judge(client, asker.ask(_trial_prompt(settings), trial.TOKENS), lambda _: None)
+    work: Work
+    if ids := settings.wording.prompt_ids:
+        work = IdPrompts(prompts, outputs, ids, f"{seed}{share.sharing.word}")
+    elif share.costs is None:
+        raise ConfigError("the master has sent no prompts; is --prompt-ids set there and not here?")
+    else:
+        work = Workload(share.pieces, Composer(share.costs, seed), outputs, seed=seed, sharing=share.sharing)
+    return Lane(client, work, None, share.facts, settings, prompts.describe(), outputs.describe(), asker)
+
+
+def share_of(lane: Lane, sharing: Sharing) -> Share:
+    """What a worker is told of a lane, and its part of the prompts."""
+    work = lane.workload
+    if not isinstance(work, Workload):
+        return Share(facts=lane.facts, sharing=sharing, salt=lane.asker.salt, costs=None, pieces=[])
+    return Share(
+        facts=lane.facts,
+        sharing=sharing,
+        salt=lane.asker.salt,
+        costs=work.costs,
+        pieces=work.pieces(sharing),
+    )
+
+
+def _client(
+    user_class: type[UserClass],
+    settings: Settings,
+    engine: Engine,
+    keep: Callable[[RequestRecord], None],
+    name: str,
+) -> Client:
     backend, target = backend_choice.choose(
         user_class.backend, user_class.api_mode, user_class.backend_options, settings
     )
     secret = read_secret(backend.key_variables)
+    return Client(engine, backend, name, secret, keep, target, tuple(settings.wording.headers.items()))
+
+
+@contextmanager
+def _hidden(secret: str | None) -> Iterator[None]:
+    """An error may repeat what the server said, and that may be the key."""
     try:
-        return _open(
-            user_class,
-            settings,
-            Client(engine, backend, "local", secret, keep, target, tuple(settings.wording.headers.items())),
-            seed=seed,
-            requests=requests,
-            say=lambda said: say(hide(said, [secret])),
-        )
-    except ConfigError as error:  # which may repeat what the server said, and that may be the key
+        yield
+    except ConfigError as error:
         raise ConfigError(hide(str(error), [secret])) from None
 
 

@@ -22,6 +22,7 @@ from itertools import chain
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from harness import doubts
@@ -90,6 +91,8 @@ def summarise(
             they are is in `dropped_short`. Outcomes, lengths and the system's rates know them.
     """
     streams = Streams.of(requests)
+    unused = ["chunk_gaps_us", "request_id", "response_id", "name"]  # and too large to be copied below
+    requests = requests.drop(columns=unused, errors="ignore")
 
     entries = _levels(requests, streams, windows, drop_under or 0)
     seen = (doubts.of_level(entry, timed=planned is None, own_ends=own_ends) for entry in entries)
@@ -116,7 +119,8 @@ def summarise(
 def _levels(
     requests: pd.DataFrame, streams: Streams, windows: Sequence[Window], drop_under: int
 ) -> list[dict[str, Any]]:
-    levels = sorted({w.level for w in windows} | set(_measured(requests)["level"].dropna().astype(int)))
+    measured = requests["level"][_measured(requests)].dropna().unique()
+    levels = sorted({w.level for w in windows} | {int(level) for level in measured})
     return [
         _level(requests, streams, level, [w for w in windows if w.level == level], drop_under)
         for level in levels
@@ -132,8 +136,8 @@ def _totals(requests: pd.DataFrame, planned: int | None) -> dict[str, int | None
         "failed": int(outcomes.get("failed", 0)),
         "cancelled": int(outcomes.get("cancelled", 0)),
         "unsent": offered - len(requests),
-        "prompt_tokens": _total(requests, "prompt_tokens"),
-        "output_tokens": _total(requests, "output_tokens"),
+        "prompt_tokens": _total(requests["prompt_tokens"]),
+        "output_tokens": _total(requests["output_tokens"]),
     }
 
 
@@ -156,22 +160,24 @@ def _failures(requests: pd.DataFrame) -> list[dict[str, Any]]:
 def _level(
     requests: pd.DataFrame, streams: Streams, level: int, windows: Sequence[Window], drop_under: int
 ) -> dict[str, Any]:
-    measured = _measured(requests)
-    measured = measured[measured["level"] == level]
-    succeeded = measured[measured["outcome"] == "ok"]
-    ok = succeeded[~(floats(succeeded["output_tokens"]) < drop_under)]  # who was not counted is not short
-    failed = measured[measured["outcome"] == "failed"]
+    here = _measured(requests) & (ints(requests["level"]) == level)
+    counted = streams.output_tokens
+    good = here & _is(requests, "ok")
+    kept = good & ~(counted < drop_under)  # who was not counted is not short
+    succeeded = requests[good]
+    ok = succeeded if kept.sum() == good.sum() else requests[kept]
+    failed = requests["error_class"][here & _is(requests, "failed")]
     had_text = ok["chunks"] > 0
     seconds = [w.seconds for w in windows]
     return {
         "concurrency": level,
-        "repeat_count": len({w.repeat for w in windows} or set(measured["repeat"])),
-        "requests": len(measured),
+        "repeat_count": len({w.repeat for w in windows} or set(requests["repeat"][here])),
+        "requests": int(here.sum()),
         "succeeded": len(succeeded),
         "dropped_short": len(succeeded) - len(ok),
         "failed": len(failed),
-        "cancelled": int((measured["outcome"] == "cancelled").sum()),
-        "errors": _counts(failed["error_class"].fillna("unknown")),
+        "cancelled": int((here & _is(requests, "cancelled")).sum()),
+        "errors": _counts(failed.fillna("unknown")),
         "windows": len(windows),
         "window_s": sum(seconds) if windows else None,
         "window_s_shortest": min(seconds, default=None),
@@ -179,7 +185,7 @@ def _level(
         "wall_output_tokens_per_s": _wall_rate(ok),
         **{name: _spread(floats(ok[column]), _RATE_QUANTILES) for name, column in _RATES.items()},
         **{name: _spread(floats(ok[name]), _TIME_QUANTILES, top=True) for name in _TIMES},
-        "chunk_gap_ms": _spread(_gaps_ms(ok), _TIME_QUANTILES, top=True),
+        "chunk_gap_ms": _spread(streams.gaps_ms(kept), _TIME_QUANTILES, top=True),
         **_from_schedule(ok),
         "first_chunk_counted": int(ok["first_chunk_tokens"].notna().sum()),
         "content_share": doubts.content_share(ok),
@@ -188,8 +194,8 @@ def _level(
         "prompt_length": doubts.lengths(succeeded, "prompt_tokens"),
         "empty": len(ok) - int(had_text.sum()),
         "zero_counted": int(((ok["output_tokens"] == 0) & (ok["token_source"] == "server") & had_text).sum()),
-        "cached_tokens": _total(ok, "cached_tokens"),
-        "reconnects": _total(measured, "reconnects"),
+        "cached_tokens": _total(ok["cached_tokens"]),
+        "reconnects": _total(requests["reconnects"][here]),
         "token_sources": _counts(ok["token_source"].dropna()),
         "goodput": None,
     }
@@ -199,7 +205,7 @@ def _system(requests: pd.DataFrame, streams: Streams, windows: Sequence[Window])
     """The server's rates over the level's windows together, and the output rate of each."""
     arrived = [streams.arrived(w) for w in windows]
     seconds = sum(w.seconds for w in windows)
-    end = ints(requests[requests["outcome"] == "ok"]["end_ns"])
+    end = ints(requests["end_ns"])[_is(requests, "ok")]
     ended = sum(int(np.count_nonzero((end >= w.start_ns) & (end < w.end_ns))) for w in windows)
     return {
         "system_output_tokens_per_s": _rate([a.output_tokens for a in arrived], seconds),
@@ -252,24 +258,17 @@ def _tokens_per_chunk(ok: pd.DataFrame) -> float | None:
     return float(tokens[use].sum() / chunks[use].sum()) if use.any() else None
 
 
-def _gaps_ms(ok: pd.DataFrame) -> Floats:
-    gaps = [np.asarray(value, dtype=np.float64) for value in ok["chunk_gaps_us"] if value is not None]
-    return np.concatenate(gaps) / 1e3 if gaps else np.empty(0)
-
-
 def _spread(values: Floats, quantiles: Sequence[int], *, top: bool = False) -> dict[str, float | int | None]:
     """Mean, median, std, percentiles (and max) of what is known, and of how many that is."""
     known = values[~np.isnan(values)]
+    del values  # of a million streams, gaps take gigabytes
     names = ["mean", "median", "std", *(f"p{q}" for q in quantiles), *(["max"] if top else [])]
     if not len(known):
         return {**dict.fromkeys(names), "n": 0}
-    figures = [
-        known.mean(),
-        np.median(known),
-        known.std(ddof=1) if len(known) > 1 else math.nan,
-        *np.percentile(known, quantiles),
-        *([known.max()] if top else []),
-    ]
+    mean, std = known.mean(), known.std(ddof=1) if len(known) > 1 else math.nan
+    median = np.median(known, overwrite_input=True)
+    percentiles = np.percentile(known, quantiles, overwrite_input=True)
+    figures = [mean, median, std, *percentiles, *([known.max()] if top else [])]
     return {
         **{
             name: None if math.isnan(figure) else float(figure)
@@ -279,12 +278,16 @@ def _spread(values: Floats, quantiles: Sequence[int], *, top: bool = False) -> d
     }
 
 
-def _measured(requests: pd.DataFrame) -> pd.DataFrame:
-    return requests[requests["phase"] == "measure"]
+def _measured(requests: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    return np.asarray((requests["phase"] == "measure").to_numpy(dtype=bool))
 
 
-def _total(requests: pd.DataFrame, column: str) -> int | None:
-    known = requests[column].dropna()
+def _is(requests: pd.DataFrame, outcome: str) -> npt.NDArray[np.bool_]:
+    return np.asarray((requests["outcome"] == outcome).to_numpy(dtype=bool))
+
+
+def _total(column: "pd.Series[Any]") -> int | None:
+    known = column.dropna()
     return int(known.sum()) if len(known) else None
 
 

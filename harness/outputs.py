@@ -4,26 +4,27 @@
             ├─► seconds of the client ─► client.csv ───────────────────┤    report.html
             └─► looks at the server ─► server_metrics.csv ─────────────┘
 
-The second half needs these tables and `run.json` alone. The journals are deleted last of all,
-and only if the table has a row for each of their records.
+The second half needs these tables and `run.json` alone. What is there already stays, and gains (`harness.merge`), so
+that all of this may be done again, with the same journals or with further ones. A journal is deleted last of all,
+only if the table has a row for each of its records, only in the run directory, and only if nobody may still be writing it.
 """
 
 import csv
-import io
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 
 from harness import (
+    audit,
     client_doubts,
     files,
     fitness,
-    journal,
+    levels_csv,
+    merge,
     metrics,
     reconcile,
     report_html,
@@ -31,31 +32,25 @@ from harness import (
     seconds,
     server_metrics,
 )
+from harness.clock import now_ns, unix_ns
 from harness.errors import ConfigError
 from harness.journal import Window
-from harness.record import RequestRecord, TokenSource
-from harness.seconds import Second
+from harness.merge import Told
+from harness.record import TokenSource
 from harness.server_metrics import Sample
+from harness.uncounted import CountTokens, filled
+from harness.volume import Volume
 
-__all__ = ["CountTokens", "asked_sizes", "count_missing", "from_journals", "from_table", "levels_csv"]
+__all__ = ["QUIET_S", "complete", "from_journals", "from_table", "gather", "owned"]
 
-CountTokens = Callable[[str], int]
+T = TypeVar("T")
 
 SERVER_FILE: Final = "server_metrics.csv"
-CHARACTERS_A_TOKEN: Final = 4  # of English in current vocabularies; the estimate's only assumption
-
-
-@dataclass(slots=True)
-class _Told:
-    """What the journals said besides records; filled while these are read."""
-
-    windows: dict[tuple[int, int, int], Window] = field(default_factory=dict)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    seconds: list[Second] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
-    records: int = 0
-    garbled: int = 0
-    last_ns: int = 0
+QUIET_S: Final = 60.0  # a worker whose master is gone ends by itself well before
+NEAR_NS: Final = 100_000_000  # two looks at one thing, on clocks that were estimated twice
+_SENDS: Final = ["worker", "scheduled_ns", "sent_ns", "reconnects", "dns_ms", "connect_ms", "tls_ms"]
+_UNUSED: Final = ("request_id", "response_id")  # by everything below, and large
+_KEPT: Final = "the journal is kept: free space, then run `tokenswarm report` on it"
 
 
 def from_journals(
@@ -64,6 +59,8 @@ def from_journals(
     tail: bytes = b"",
     count_tokens: CountTokens | None = None,
     counted_by: TokenSource = TokenSource.TOKENIZER,
+    *,
+    keep: Collection[str] = (),
 ) -> dict[str, Any]:
     """Write every result file and delete the journals.
 
@@ -71,35 +68,81 @@ def from_journals(
         run_dir: holds `journal*.jsonl`, one a process.
         run: run.json; windows and events of the journals are added.
         tail: what `journal.jsonl` could not take.
-        count_tokens: see `count_missing`.
-        counted_by: see `count_missing`.
+        count_tokens: see `harness.uncounted`.
+        counted_by: see `harness.uncounted`.
+        keep: names of journals that are not known to be whole, and are not deleted.
 
     Raises:
         ConfigError: the disk refused, or the table lacks rows; the journals are kept.
     """
-    told = _Told()
-    journals = sorted(run_dir.glob("journal*.jsonl"))
-    records = (count_missing(r, count_tokens, counted_by) for r in _records(journals, tail, told))
+    told = gather(run_dir, sorted(run_dir.glob("journal*.jsonl")), tail, count_tokens, counted_by)
+    return complete(run_dir, run, told, keep=keep)
+
+
+def gather(
+    run_dir: Path,
+    journals: Sequence[Path],
+    tail: bytes = b"",
+    count_tokens: CountTokens | None = None,
+    counted_by: TokenSource = TokenSource.TOKENIZER,
+) -> Told:
+    """Merge these journals, which may lie anywhere, into requests.parquet. Arguments as of `from_journals`.
+
+    Raises:
+        ConfigError: the disk refused, or the table lacks rows.
+    """
     table = run_dir / "requests.parquet"
-    with files.refusals(run_dir, "the journal is kept: free space, then run `tokenswarm report` on it"):
-        try:
-            files.place(table, lambda beside: rows.write(beside, records))
-        except ValueError as error:
-            raise ConfigError(f"{table}: a record does not fit ({error}); the journal is kept") from error
-        if rows.count(table) != told.records:
-            raise ConfigError(
-                f"{table}: {rows.count(table)} rows of {told.records} records; the journal is kept"
-            )
-        whole, requests = _with_told(run, told), rows.load(table)
+
+    def count(line: dict[str, Any]) -> dict[str, Any]:
+        return filled(line, count_tokens, counted_by)
+
+    with files.refusals(run_dir, _KEPT):
+        told = merge.merge(table, journals, {run_dir / "journal.jsonl": tail}, count)
+        expected = told.before + sum(one.records - one.doubled for one in told.journals)
+        if rows.count(table) != expected:
+            raise ConfigError(f"{table}: {rows.count(table)} rows of {expected} records; the journal is kept")
+    return told
+
+
+def owned(told: Told, run_dir: Path) -> set[str]:
+    """The names of its journals, if this is a worker's own run directory: the master's results lack them yet."""
+    theirs = not told.before and all(one.worker is not None for one in told.journals)
+    return {one.path.name for one in told.journals if theirs and _inside(one, run_dir)}
+
+
+def complete(
+    run_dir: Path, run: Mapping[str, Any], told: Told, *, keep: Collection[str] = (), quiet_s: float = 0.0
+) -> dict[str, Any]:
+    """Everything that follows `gather`: all other files, and the journals' end. Returns the summary.
+
+    Args:
+        run_dir: as of `gather`.
+        run: run.json.
+        told: what `gather` returned.
+        keep: names of journals that are never deleted.
+        quiet_s: a worker's journal that was written to within so many seconds is not deleted now.
+
+    Raises:
+        ConfigError: the disk refused; the journals are kept.
+    """
+    with files.refusals(run_dir, _KEPT):
+        requests = rows.load(run_dir / "requests.parquet", without=_UNUSED)
+        known = seconds.load(run_dir / "client.csv")
+        watched = _once([known, *(one.seconds for one in told.journals)], lambda s: (s.worker, s.time_ns))
         files.write(
-            run_dir / "client.csv", seconds.text(seconds.with_sends(told.seconds, fitness.sends(requests)))
+            run_dir / "client.csv", seconds.text(seconds.with_sends(watched, fitness.sends(requests[_SENDS])))
         )
-        if told.samples:
-            files.write(run_dir / SERVER_FILE, server_metrics.text(told.samples))
+        looked = [_samples(run_dir / SERVER_FILE), *(one.samples for one in told.journals)]
+        if samples := _once(looked, lambda sample: (None, sample.time_ns)):
+            files.write(run_dir / SERVER_FILE, server_metrics.text(samples))
+        whole = _with_told(run, told, _stand(run_dir, run, told, keep))
         files.write(run_dir / "run.json", files.as_json(whole))
         summary = _from_files(run_dir, whole, requests)
-        for path in journals:
-            path.unlink()
+        for one in told.journals:
+            if _inside(one, run_dir) and not (
+                whole["journals"][one.path.name]["kept"] or _goes_on(one, quiet_s)
+            ):
+                one.path.unlink()
     return summary
 
 
@@ -109,7 +152,7 @@ def from_table(run_dir: Path, run: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: a table is missing or damaged, or the disk refused.
     """
-    return _from_files(run_dir, run, rows.load(run_dir / "requests.parquet"))
+    return _from_files(run_dir, run, rows.load(run_dir / "requests.parquet", without=_UNUSED))
 
 
 def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -> dict[str, Any]:
@@ -118,6 +161,7 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
     watched = seconds.load(run_dir / "client.csv")
     stamped = sorted(set(requests["stamp_source"].dropna()))
     server = reconcile.account(_samples(run_dir / SERVER_FILE), requests, windows)
+    account = audit.account(run.get("workers"), requests, run.get("planned"))
     summary = metrics.summarise(
         requests,
         windows,
@@ -128,14 +172,15 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
             *((status, reason) for status, reason in run.get("findings", ())),
             *client_doubts.findings(watched, windows),
             *reconcile.findings(server),
+            *audit.findings(account),
         ],
-        client=fitness.summary(watched, [late for *_, late in fitness.sends(requests)], stamped),
+        client=fitness.summary(watched, [late for *_, late in fitness.sends(requests[_SENDS])], stamped),
         own_ends=settings.get("exact_output") is False,
         drop_under=settings.get("drop_answers_under"),
-    ) | {"server_metrics": server}
+    ) | {"server_metrics": server, "audit": account}
     with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
         files.write(run_dir / "summary.json", files.as_json(summary))
-        files.write(run_dir / "levels.csv", levels_csv(summary, settings))
+        files.write(run_dir / "levels.csv", levels_csv.text(summary, settings))
         files.write(run_dir / "report.html", report_html.render(summary, settings, run))
     return summary
 
@@ -151,107 +196,66 @@ def _samples(path: Path) -> list[Sample]:
         raise ConfigError(f"{path}: cannot be read ({error}); restore the file, or remove it") from error
 
 
-def count_missing(
-    record: RequestRecord, count_tokens: CountTokens | None, counted_by: TokenSource
-) -> RequestRecord:
-    """The record with its tokens counted, if its server did not and text came.
-
-    `count_tokens` gives `counted_by`; without it the output count is an estimate, characters / 4 rounded up.
-    Neither is ever less than the content events, since an event carries at least one token. A prompt was counted when it was
-    sized, by the same tokenizer or estimate, so it has the size that was asked for.
-    """
-    if record.prompt_tokens is None and record.text and record.requested_prompt_tokens is not None:
-        source = TokenSource.ESTIMATED if count_tokens is None else counted_by
-        record = replace(record, prompt_tokens=record.requested_prompt_tokens, prompt_token_source=source)
-    if record.output_tokens is not None or not record.text:
-        return record
-    if count_tokens is not None:
-        # An event carries at least one token, though its text may go into one with the next one's.
-        counted = max(count_tokens(record.text), record.chunks)
-        return replace(record, output_tokens=counted, token_source=counted_by, text=None)
-    guess = max(record.chunks, math.ceil(len(record.text) / CHARACTERS_A_TOKEN))
-    return replace(record, output_tokens=guess, token_source=TokenSource.ESTIMATED, text=None)
+def _once(groups: Iterable[Iterable[T]], key: Callable[[T], tuple[Hashable, int]]) -> list[T]:
+    """Everything in order, but what an earlier group has too. `key`: whose it is, and when in ns."""
+    seen: dict[tuple[Hashable, int], int] = {}
+    found: list[T] = []
+    for group in groups:
+        new = [(one, *key(one)) for one in group]
+        new = [
+            (one, whose, time)
+            for one, whose, time in new
+            if not any(
+                abs(seen.get((whose, time // NEAR_NS + step), time - NEAR_NS) - time) < NEAR_NS
+                for step in (-1, 0, 1)
+            )
+        ]
+        found += [one for one, *_ in new]
+        seen |= {(whose, time // NEAR_NS): time for _, whose, time in new}
+    return found
 
 
-def levels_csv(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """One row a level; nested figures as `ttft_ms_p50`, lists and counts in one cell, null as nothing.
-
-    The first columns say of which run, so that the rows of several runs can stand in one table.
-    """
-    whose = {
-        "run_id": summary["run_id"],
-        "model": settings.get("model"),
-        "requested_prompt_tokens": asked_sizes(settings, "prompt_tokens"),
-        "requested_output_tokens": asked_sizes(settings, "output_tokens"),
-    }
-    flat = [whose | _flat(level) for level in summary["levels"]]
-    names = list(dict.fromkeys(name for row in flat for name in row)) or [*whose, "concurrency"]
-    text = io.StringIO()
-    table = csv.DictWriter(text, names, lineterminator="\n")
-    table.writeheader()
-    table.writerows(flat)
-    return text.getvalue()
+def _inside(one: Volume, run_dir: Path) -> bool:
+    """Whether it is the run directory's own, and not one that was given and lies there by chance."""
+    return one.path.parent == run_dir and one.path.match("journal*.jsonl")
 
 
-def asked_sizes(settings: Mapping[str, Any], name: str) -> str | None:
-    """The sizes asked for, as written: `550`, or `Chatter=normal:60,20 Reader=30` where users differ."""
-    users = settings.get("users")
-    lanes = users if isinstance(users, Mapping) else {}
-    told = {user: lane.get(name) for user, lane in lanes.items() if isinstance(lane, Mapping)}
-    sizes = {size for size in told.values() if size} or {settings.get(name)} - {None}
-    if len(sizes) > 1:
-        return " ".join(f"{user}={size}" for user, size in told.items() if size)
-    return str(sizes.pop()) if sizes else None
+def _goes_on(one: Volume, quiet_s: float) -> bool:
+    """Whether a journal has grown since it was read, or is a worker's that may not have heard of the end yet."""
+    now = one.path.stat()
+    quiet = (unix_ns(now_ns()) - now.st_mtime_ns) / 1e9
+    return now.st_size != one.size or (one.worker is not None and quiet < quiet_s)
 
 
-def _flat(level: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, value in level.items():
-        if name in {"errors", "token_sources"}:  # open sets: a column each would differ from run to run
-            row[name] = " ".join(f"{word}={number}" for word, number in value.items())
-        elif isinstance(value, dict):
-            row |= {f"{name}_{part}": figure for part, figure in value.items()}
-        elif isinstance(value, list):
-            row[name] = " ".join("" if figure is None else str(figure) for figure in value)
-        else:
-            row[name] = value
-    return row
+def _stand(
+    run_dir: Path, run: Mapping[str, Any], told: Told, keep: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """For run.json: which journals of the run directory are in the table, up to which size, and which stay."""
+    known = dict(run.get("journals", {}))
+    for one in told.journals:
+        if _inside(one, run_dir):
+            name = one.path.name
+            kept = name in keep or known.get(name, {}).get("kept", False)
+            known[name] = {"bytes": one.size, "kept": kept}
+    return known
 
 
-def _records(journals: list[Path], tail: bytes, told: _Told) -> Iterator[RequestRecord]:
-    """Every record of the journals; windows, events and damage go to `told`."""
-    for path in journals:
-        lines = journal.read(path, tail if path.name == "journal.jsonl" else b"")
-        for kind, value in lines:
-            try:
-                if kind == "record":
-                    record = journal.unpack(value)
-                    told.records += 1
-                    told.last_ns = max(told.last_ns, record.end_ns)
-                    yield record
-                elif kind == "health":
-                    told.seconds.append(seconds.of_json(value))
-                elif kind == "server":
-                    told.samples.append(server_metrics.of_json(value))
-                elif kind == "window":
-                    window = Window(**value)  # told twice, the last word counts
-                    told.windows[window.level, window.repeat, window.start_ns] = window
-                else:
-                    told.events.append(value)
-            except (TypeError, ValueError):  # JSON, but not what its kind says
-                told.garbled += 1
-        told.garbled += lines.garbled
-
-
-def _with_told(run: Mapping[str, Any], told: _Told) -> dict[str, Any]:
+def _with_told(run: Mapping[str, Any], told: Told, stand: Mapping[str, Any]) -> dict[str, Any]:
     """run.json, finished by what the journals said."""
     garbled = [f"{told.garbled} journal lines could not be read"] if told.garbled else []
-    incomplete = [*run.get("incomplete", ()), *garbled]
+    incomplete = list(dict.fromkeys([*run.get("incomplete", ()), *garbled]))
     last = datetime.fromtimestamp(told.last_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    closed = [Window(**one) for one in run.get("windows", ())]
+    windows = {  # told twice, the last word counts
+        (one.level, one.repeat, one.start_ns): one
+        for one in (*closed, *(window for each in told.journals for window in each.windows))
+    }
+    heard = [run.get("events", ()), *(one.events for one in told.journals)]
     return dict(run) | {
         "finished_at": run.get("finished_at") or (last if told.last_ns else None),
         "complete": not incomplete,
         "incomplete": incomplete,
-        "windows": [asdict(window) for window in told.windows.values()],
-        "events": told.events,
+        "windows": [asdict(window) for window in windows.values()],
+        "events": _once(heard, lambda event: (str(event.get("what")), event["time_ns"])),
+        "journals": stand,
     }

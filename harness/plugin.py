@@ -9,32 +9,34 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from weakref import WeakKeyDictionary
 
 from locust import events
 from locust.env import Environment
 from locust.exception import StopUser
-from locust.runners import MasterRunner, Runner, WorkerRunner
+from locust.runners import Runner, WorkerRunner
 from locust.web import WebUI
 
 from harness import options
 from harness.errors import ConfigError
-from harness.run import Run
+from harness.load import Load
 from harness.say import say
 from harness.servers import beside
-from harness.session import LevelsShape, Session, parsed_options
+from harness.session import LevelsShape, Session, measured_classes, parsed_options
+
+if TYPE_CHECKING:
+    from harness.distributed.worker import Worker
 
 # Locust's default of 0 would kill every stream that is in flight when load stops.
 DRAIN_S = 30.0
 SERVE_S = 600.0  # for a server that --serve starts to be ready
-_ONE_PROCESS = "distributed runs (--master, --worker, --processes) are not supported yet: run one process"
 
-_SESSIONS: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
+_SESSIONS: WeakKeyDictionary[Environment, "Session | Worker"] = WeakKeyDictionary()
 
 
-def current(environment: Environment) -> Run:
-    """The run that is prepared or under way.
+def current(environment: Environment) -> Load:
+    """What this process's users work for: its part of the run that is prepared or under way.
 
     Raises:
         RuntimeError: Locust did not start this process's users.
@@ -43,27 +45,26 @@ def current(environment: Environment) -> Run:
     session = _SESSIONS.get(environment)
     if session is None:
         raise RuntimeError("no run has been prepared: LLMUser needs Locust to start it")
-    if session.run is None:
-        raise StopUser
-    return session.run
+    if isinstance(session, Session):
+        if session.run is None:
+            raise StopUser
+        return session.run.load
+    return session.load
 
 
 def _add_options(parser: ArgumentParser, **_: object) -> None:
     options.add_options(parser)
-    if "--worker" in sys.argv:  # Locust would wait for a master before it lets us say so
-        _refuse(ConfigError(_ONE_PROCESS))
 
 
 def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: object) -> None:
     """Everything that can be wrong is found here, before load."""
-    # Under gevent a KeyboardInterrupt of the preparations ends up in places that print tracebacks.
-    signal.signal(signal.SIGINT, lambda *_: _leave())
+    if isinstance(runner, WorkerRunner):
+        _init_worker(environment, runner)
+        return
     session = _SESSIONS[environment] = Session(environment, runner, web_ui)
-    if isinstance(runner, WorkerRunner) and parsed_options(environment).processes:
-        sys.exit(2)  # forked off a master that has said why
+    # Under gevent a KeyboardInterrupt of the preparations ends up in places that print tracebacks.
+    signal.signal(signal.SIGINT, lambda *_: _leave(session))
     try:
-        if isinstance(runner, (MasterRunner, WorkerRunner)):
-            raise ConfigError(_ONE_PROCESS)  # noqa: TRY301
         for name in options.unknown_variables(os.environ):
             say(f"{name} is set but is no variable of tokenswarm (`tokenswarm options` lists them)")
         settings = session.settings()
@@ -79,10 +80,19 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
             parsed = parsed_options(environment)
             parsed.only_summary = not parsed.print_stats  # our progress line replaces Locust's table
     except ConfigError as error:
+        session.refuse()
         _refuse(error)
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     session.listen()
+
+
+def _init_worker(environment: Environment, runner: WorkerRunner) -> None:
+    """All that a worker needs to know comes from its master."""
+    from harness.distributed.worker import Worker  # noqa: PLC0415  # nor what it needs is for other processes
+
+    worker = _SESSIONS[environment] = Worker(environment, runner, lambda: measured_classes(environment))
+    worker.listen()
 
 
 def _refuse(error: ConfigError) -> NoReturn:
@@ -91,8 +101,9 @@ def _refuse(error: ConfigError) -> NoReturn:
     sys.exit(2)
 
 
-def _leave() -> NoReturn:
+def _leave(session: Session) -> NoReturn:
     say("interrupted before load; nothing was written")
+    session.refuse()
     os._exit(130)
 
 

@@ -1,30 +1,90 @@
-"""One line now and then that says how far a run is and how it is doing, for people and for logs."""
+"""One line now and then that says how far a run is and how it is doing, for people and for logs.
+
+Where the run stands comes from its plan, everything else from what the run's parts have counted
+(`harness.live`); nothing is counted here. Medians are those of the level that is under way, of all parts
+together. What has not been measured is left out, never 0.
+"""
 
 import sys
-from collections import deque
-from statistics import median
-from typing import TextIO
+from collections.abc import Callable, Sized
+from typing import Protocol, TextIO
 
 import gevent
 
 from harness.clock import now_ns
-from harness.plan import Plan
-from harness.record import Outcome, Phase, RequestRecord
+from harness.live import View
+from harness.record import Outcome
 
-_RECENT = 100  # finished requests that the medians are taken over
+
+class Segment(Protocol):
+    """One level held once, as the plan has it."""
+
+    @property
+    def index(self) -> int:
+        """Its place in the plan: 0, 1, ..."""
+
+    @property
+    def level(self) -> int:
+        """Users; 0 while they are coming up."""
+
+    @property
+    def quota(self) -> int | None:
+        """Measured requests it is to send; None: until load is stopped."""
+
+    def given(self) -> int:
+        """Measured requests given out."""
+
+    def warmup_given(self) -> int:
+        """Warm-up requests given out, of `warmup_total`."""
+
+    def warmup_total(self) -> int:
+        """Warm-up requests of all users."""
+
+    def done(self) -> int:
+        """Measured requests that are over."""
+
+
+class Plan(Protocol):
+    """What the line needs to know of the plan."""
+
+    @property
+    def segment(self) -> Segment | None:
+        """The one under way; None before the first and after the last."""
+
+    @property
+    def segments(self) -> Sized:
+        """All of a sweep's; without a sweep those so far."""
+
+    @property
+    def at(self) -> int:
+        """Which of them is under way: 0, 1, ..."""
+
+    @property
+    def is_sweep(self) -> bool:
+        """Its levels were given beforehand."""
 
 
 class Progress:
-    """Counts records as they come and prints a line every few seconds to stderr."""
+    """Prints a line every few seconds, by default to stderr.
 
-    def __init__(self, plan: Plan, stream: TextIO = sys.stderr) -> None:
+    `live` gives the counts so far, `workers` how many of a distributed run's workers are heard and how many
+    there should be. Both are asked once a line.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        live: Callable[[], View],
+        stream: TextIO | None = None,
+        *,
+        workers: Callable[[], tuple[int, int]] | None = None,
+    ) -> None:
         self._plan = plan
-        self._stream = stream
-        self._recent: deque[RequestRecord] = deque(maxlen=_RECENT)
+        self._live = live
+        self._stream = sys.stderr if stream is None else stream
+        self._workers = workers
         self._greenlet: gevent.Greenlet | None = None
         self._begin_ns = 0
-        self.outcomes = dict.fromkeys(Outcome, 0)
-        self.output_tokens = 0
 
     def start(self) -> None:
         """Load begins."""
@@ -38,49 +98,48 @@ class Progress:
             self._greenlet = None
             self._print(self.line())
 
-    def add(self, record: RequestRecord) -> None:
-        """Count one finished request."""
-        self.outcomes[record.outcome] += 1
-        self.output_tokens += record.output_tokens or 0
-        if record.outcome is Outcome.OK and record.phase is Phase.MEASURE:
-            self._recent.append(record)
-
     def line(self) -> str:
-        """Where the run stands, e.g. `[0:12] 4 users, step 2/3: 7/12 done ...`."""
+        """Where the run stands, e.g. `[0:12] 4 users, step 2/3: 7/12 done · 3 of 4 workers · 31 ok in all ...`."""
         seconds = (now_ns() - self._begin_ns) // 1_000_000_000
-        parts = [
-            f"[{seconds // 60}:{seconds % 60:02}] {self._place()}",
-            f"{self.outcomes[Outcome.OK]} ok in all",
-        ]
+        view = self._live()
+        parts = [f"[{seconds // 60}:{seconds % 60:02}] {self._place()}"]
+        if self._workers is not None:
+            here, all_of_them = self._workers()
+            parts.append(f"{here} of {_number(all_of_them, 'worker')}")
+        if view.skipped:
+            parts.append(f"{_number(view.skipped, 'report')} unreadable")
+        parts.append(f"{view.outcomes[Outcome.OK]} ok in all")
         parts += [
-            f"{self.outcomes[bad]} {bad}" for bad in (Outcome.FAILED, Outcome.CANCELLED) if self.outcomes[bad]
+            f"{view.outcomes[bad]} {bad}" for bad in (Outcome.FAILED, Outcome.CANCELLED) if view.outcomes[bad]
         ]
-        # Where servers do not count, that is done after the load.
-        uncounted = self.outcomes[Outcome.OK] and not self.output_tokens
-        parts.append("tokens not counted yet" if uncounted else f"{self.output_tokens:,} tokens")
-        ttft = [record.ttft_ms for record in self._recent if record.ttft_ms is not None]
-        rates = [
-            record.output_tokens_per_s for record in self._recent if record.output_tokens_per_s is not None
-        ]
-        if ttft:
-            parts.append(f"TTFT {median(ttft):,.0f} ms")
-        if rates:
-            parts.append(f"{median(rates):,.1f} tok/s per request (medians of the last {len(rates)})")
-        return " · ".join(parts)
+        return " · ".join([*parts, _tokens(view), *self._medians(view)])
 
     def _place(self) -> str:
         segment = self._plan.segment
-        if segment is None and self._plan.segments:
+        if segment is None and len(self._plan.segments):
             return "done"
         if segment is None or segment.level == 0:
             return "starting users"
-        users = f"{segment.level} user" + "s" * (segment.level > 1)
+        users = _number(segment.level, "user")
         if not self._plan.is_sweep:
             return users
         place = f"{users}, step {self._plan.at + 1}/{len(self._plan.segments)}"
-        if segment.warmup_given < segment.warmup or not segment.given:
+        if segment.warmup_given() < segment.warmup_total() or not segment.given():
             return f"{place}: warming up"
-        return f"{place}: {segment.done}/{segment.quota} done"
+        return f"{place}: {segment.done()}/{segment.quota} done"
+
+    def _medians(self, view: View) -> list[str]:
+        segment = self._plan.segment
+        if segment is not None and segment.index != view.segment:
+            return []  # no request of this one is over: those are the last one's
+        ttft, rate = view.quantile("ttft_ms", 0.5), view.quantile("output_tokens_per_s", 0.5)
+        said = [] if ttft is None else [f"TTFT {ttft:,.0f} ms"]
+        said += [] if rate is None else [f"{rate:,.1f} tok/s per request"]
+        if said:
+            number = view.count("ttft_ms" if rate is None else "output_tokens_per_s")
+            whose = f"{'this' if segment else 'the last'} step's " if self._plan.is_sweep else ""
+            said[-1] += f" (median{'s' * (len(said) > 1)} of {whose}{number:,})"
+        return said
 
     def _tell(self) -> None:
         pause_s = 2 if self._stream.isatty() else 5
@@ -90,3 +149,15 @@ class Progress:
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
+
+
+def _tokens(view: View) -> str:
+    """Where servers do not count, that is done after the load."""
+    if view.uncounted and not view.output_tokens:
+        return "tokens not counted yet"
+    tokens = _number(view.output_tokens, "token")
+    return f"{tokens}, {_number(view.uncounted, 'answer')} not counted yet" if view.uncounted else tokens
+
+
+def _number(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"

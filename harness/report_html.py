@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from harness import report_client, report_levels, report_server, report_settings
+from harness import report_client, report_levels, report_server, report_settings, report_workers
 from harness.grid import NULL, clean, number
 from harness.report_style import CSS
 from harness.svg import Series, bars, chart
@@ -39,6 +39,7 @@ _DEFINITIONS: Final = (
     ("Chunk gap", "time between two content events; a token gap only where tokens per chunk is 1"),
     ("E2E", "last content - request sent; the end mark comes later and is not in it. An answer that is not streamed comes with its last byte"),
     ("Population", "requests sent inside the window that succeeded; failures are counted beside them; totals are of all phases"),
+    ("Offered", "leave to send that a user was given; each ends in one row: succeeded, failed or cancelled. Unaccounted: leaves without a row"),
     ("Percentiles", "exact, from every request, linear interpolation; never averaged over workers or passes"),
     (NULL, "not measured, which is not 0"),
 )  # fmt: skip
@@ -66,6 +67,7 @@ def render(
         *_pairs("Server's own metrics", report_server.pairs(summary.get("server_metrics"))),
         *_pairs("Environment", report_settings.environment(run)),
         "</div>",
+        *report_workers.section(summary.get("audit")),
         *_charted(report_server.charts(summary.get("server_metrics"))),
         *_charted(report_client.charts(summary.get("client", {}))),
         *_pairs("Definitions", _DEFINITIONS),

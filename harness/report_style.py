@@ -50,6 +50,13 @@ th.first,td.first{border-left:1px solid var(--rule)}tbody tr:last-child>*{border
 .failures :is(th,td){text-align:left;white-space:normal;vertical-align:top;overflow-wrap:anywhere}
 .failures :is(th,td):first-child{text-align:right;width:1%;white-space:nowrap}
 .failures :is(th,td):is(:nth-child(2),:nth-child(3)){width:1%;white-space:nowrap}
+.workers :is(th,td):is(:first-child,:nth-child(2)){text-align:left}
+.workers :is(th,td){padding:6px}.workers thead th{white-space:normal;vertical-align:bottom}.workers tbody th{white-space:normal;overflow-wrap:anywhere;min-width:150px}
+.workers .odd td:nth-child(2){color:var(--doubt);font-weight:600}.workers .bad td:nth-child(3){color:var(--bad);font-weight:600}
+@media (max-width:720px){.workers thead{display:none}.workers tr{display:grid;grid-template-columns:repeat(3,1fr);gap:6px 12px;padding:10px 0;
+border-bottom:1px solid var(--rule)}.workers tbody tr:last-child{border-bottom:0}.workers :is(th,td){border:0;padding:0;text-align:left!important;
+white-space:normal;overflow-wrap:anywhere}.workers tbody th{grid-column:1/-1}.workers td::before{content:attr(data-of);display:block;
+color:var(--soft);font-size:12px;font-weight:400}}
 .note{margin:8px 0 0;color:var(--soft);font-size:13px}
 .columns{columns:2 420px;column-gap:16px;margin-bottom:16px}.columns section{break-inside:avoid}
 dl{display:grid;grid-template-columns:minmax(130px,max-content) 1fr;gap:4px 18px;margin:0}

@@ -1,18 +1,21 @@
 """Users that rest because a server asked for it (Retry-After), and what that does to a level."""
 
-from harness.say import say
+from collections.abc import Callable
 
 
 class Rests:
     """Counts the rests of one run's users."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._seconds: list[float] = []
 
     def add(self, seconds: float) -> None:
         """A user rests for so long. Said the first time."""
         if not self._seconds:
-            say("the server asks to be left alone for a while (Retry-After); refused users rest as it says")
+            self._say(
+                "the server asks to be left alone for a while (Retry-After); refused users rest as it says"
+            )
         self._seconds.append(seconds)
 
     def findings(self) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +30,7 @@ from harness.errors import ConfigError
 from harness.journal import Journal
 from harness.record import TokenSource
 
-__all__ = ["RunDirectory", "check_place", "load_run", "load_summary", "rebuild"]
+__all__ = ["RunDirectory", "check_place", "load_run", "load_summary", "rebuild", "unmerged"]
 
 SCHEMA: Final = 1
 CRASHED: Final = "the run ended without finishing; these results are what its journal holds"
@@ -83,6 +84,14 @@ class RunDirectory:
             files.write(path / "run.json", files.as_json(run))
         return cls(path, Journal(path / "journal.jsonl"))
 
+    def discard(self) -> None:
+        """Take it away again: the run will not begin."""
+        self.journal.close()
+        with suppress(OSError):
+            for path in (*self.path.glob("journal*.jsonl"), self.path / "run.json"):
+                path.unlink(missing_ok=True)
+            self.path.rmdir()
+
     def finish(
         self,
         *,
@@ -91,6 +100,8 @@ class RunDirectory:
         findings: Sequence[tuple[str, str]],
         count_tokens: Callable[[str], int] | None,
         counted_by: TokenSource = TokenSource.TOKENIZER,
+        workers: Sequence[Mapping[str, Any]] = (),
+        keep: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Turn the journals into the results, delete them, and return the summary.
 
@@ -100,6 +111,8 @@ class RunDirectory:
             findings: ("suspect" | "invalid", reason), of what the tables do not show.
             count_tokens: counts the output tokens of texts whose server did not; None: they are estimated.
             counted_by: the source noted for `count_tokens`' counts.
+            workers: what is known of each process that made load; docs/metrics.md, "Audit".
+            keep: names of journals that are not known to be whole, and are not deleted.
 
         Raises:
             ConfigError: the disk refused; the journals are kept for `rebuild`.
@@ -115,9 +128,11 @@ class RunDirectory:
             "findings": [list(finding) for finding in findings],
             "finished_at": _utc_now(),
         }
+        if workers:
+            run["workers"] = [dict(worker) for worker in workers]
         from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
 
-        return outputs.from_journals(self.path, run, self.journal.kept, count_tokens, counted_by)
+        return outputs.from_journals(self.path, run, self.journal.kept, count_tokens, counted_by, keep=keep)
 
 
 def check_place(results_dir: Path) -> None:
@@ -157,9 +172,10 @@ def rebuild(
     count_tokens: Callable[[str], int] | None = None,
     counted_by: TokenSource = TokenSource.TOKENIZER,
 ) -> dict[str, Any]:
-    """Results of a run from what is there: the journal a crash left, else its requests.parquet.
+    """Results of a run from what is there: the journals a crash left, else its requests.parquet.
 
-    From the tables, `summary.json`, `levels.csv` and `report.html` are made again and nothing else changes.
+    From the tables, `summary.json`, `levels.csv` and `report.html` are made again and nothing else changes. Journals
+    that these tables do not hold are left to `tokenswarm collect`.
 
     Raises:
         ConfigError: not a run directory, a damaged table, or a disk that refused.
@@ -174,11 +190,24 @@ def rebuild(
         )
     if journals and "windows" not in run:  # `windows` is written once the table is known to be whole
         run["incomplete"] = [*run.get("incomplete", ()), CRASHED]
-        return outputs.from_journals(run_dir, run, b"", count_tokens, counted_by)
+        told = outputs.gather(run_dir, journals, b"", count_tokens, counted_by)
+        keep = outputs.owned(told, run_dir)
+        return outputs.complete(run_dir, run, told, keep=keep, quiet_s=outputs.QUIET_S)
     summary = outputs.from_table(run_dir, run)
-    for path in journals:
-        path.unlink()
+    for path in set(journals) - set(unmerged(run_dir, run)):
+        if not run["journals"][path.name]["kept"]:
+            path.unlink()
     return summary
+
+
+def unmerged(run_dir: Path, run: Mapping[str, Any]) -> list[Path]:
+    """The journals in the run directory that its table does not hold, or not to their end."""
+    merged = run.get("journals", {})
+    return [
+        path
+        for path in sorted(run_dir.glob("journal*.jsonl"))
+        if merged.get(path.name, {}).get("bytes") != path.stat().st_size
+    ]
 
 
 def load_run(run_dir: Path) -> dict[str, Any]:

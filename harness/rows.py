@@ -8,10 +8,12 @@ pyarrow are not for a load process.
 The file's metadata carries `tokenswarm.schema`; `harness.record` has the history.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import pandas as pd
 import pyarrow as pa
@@ -20,9 +22,10 @@ import pyarrow.parquet as pq
 from harness.errors import ConfigError
 from harness.record import SCHEMA, RequestRecord
 
-__all__ = ["COLUMNS", "count", "load", "write"]
+__all__ = ["ARROW", "COLUMNS", "Writer", "count", "groups", "ids", "load", "of_rows", "write"]
 
-ROW_GROUP: Final = 5_000  # rows held in memory while writing
+ROW_GROUP: Final = 50_000  # rows at most, and
+GROUP_BYTES: Final = 32 * 1024 * 1024  # about, held in memory while writing
 
 COLUMNS: Final = {
     "request_id": "string",
@@ -76,13 +79,80 @@ COLUMNS: Final = {
     "retry_after_s": "double",
     "prompt_token_source": "string",
 }
-_EMPTY: Final = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
+_KINDS: Final = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "bool": pa.bool_(),
+    "list": pa.list_(pa.float64()),
+}
+ARROW: Final = pa.schema(
+    [pa.field(name, _KINDS[kind]) for name, kind in COLUMNS.items()],
+    metadata={"tokenswarm.schema": str(SCHEMA)},
+)
+# Columns whose values repeat. A dictionary of any other would only be built to be thrown away.
+_REPEATING: Final = (
+    *("name", "worker", "level", "repeat", "phase", "chunks", "prompt_tokens", "output_tokens"),
+    *("requested_prompt_tokens", "requested_output_tokens", "cached_tokens", "token_source", "stamp_source"),
+    *("http_status", "outcome", "error_class", "finish_reason", "reconnects", "first_chunk_tokens"),
+    *("error_message", "batch_size", "prompt_token_source"),
+)
 # Null in older tables.
 _LATER: Final = (
     *("dns_ms", "tls_ms"),  # since schema 2
     *("server_ttft_ms", "server_e2e_ms", "server_tokens_per_s", "acceptance_rate", "batch_size"),  # since 3
     *("retry_after_s", "prompt_token_source"),
 )
+
+
+class Writer:
+    """A table being written, in row groups of bounded size; use it in a `with` statement.
+
+    Raises:
+        OSError: the disk refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.written = 0
+        self._kept: list[pa.Table] = []
+        self._kept_rows = self._kept_bytes = 0
+        self._file = pq.ParquetWriter(path, ARROW, compression="zstd", use_dictionary=list(_REPEATING))
+        self._thread = ThreadPoolExecutor(1)  # compresses one group while the next one is made
+        self._writing: Future[None] | None = None
+
+    def add(self, table: pa.Table) -> None:
+        """Rows of the schema `ARROW`."""
+        self._kept.append(table)
+        self._kept_rows += table.num_rows
+        self._kept_bytes += table.nbytes
+        self.written += table.num_rows
+        if self._kept_rows >= ROW_GROUP or self._kept_bytes >= GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._wait()
+        if self._kept_rows:
+            self._writing = self._thread.submit(self._file.write_table, pa.concat_tables(self._kept))
+        self._kept, self._kept_rows, self._kept_bytes = [], 0, 0
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+            self._wait()
+        finally:
+            self._thread.shutdown()
+            self._file.close()
 
 
 def write(path: Path, records: Iterable[RequestRecord]) -> int:
@@ -92,28 +162,45 @@ def write(path: Path, records: Iterable[RequestRecord]) -> int:
         OSError: the disk refused.
         ValueError: a value that the schema cannot hold.
     """
-    kinds = {
-        "string": pa.string(),
-        "int64": pa.int64(),
-        "double": pa.float64(),
-        "bool": pa.bool_(),
-        "list": pa.list_(pa.float64()),
-    }
-    schema = pa.schema(
-        [pa.field(name, kinds[kind]) for name, kind in COLUMNS.items()],
-        metadata={"tokenswarm.schema": str(SCHEMA)},
-    )
-    written = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as file:
-        for group in _groups(records):
-            rows = [record.row(0) for record in group]
-            columns = {name: [_plain(row[name]) for row in rows] for name in COLUMNS}
+    iterator = iter(records)
+    with Writer(path) as file:
+        while group := list(islice(iterator, 1_000)):
             try:
-                file.write_table(pa.table(columns, schema=schema))
+                file.add(of_rows([record.row(0) for record in group]))
             except (OverflowError, pa.ArrowTypeError) as error:
                 raise ValueError(str(error)) from error
-            written += len(rows)
-    return written
+        return file.written
+
+
+def of_rows(made: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as `RequestRecord.row` makes them.
+
+    Raises:
+        OverflowError, ValueError, TypeError: a value that the schema cannot hold.
+    """
+    return pa.table({name: [row[name] for row in made] for name in COLUMNS}, schema=ARROW)
+
+
+def groups(path: Path) -> Iterator[pa.Table]:
+    """The rows of a stored table, some at a time, with all columns of today's schema.
+
+    Raises:
+        ConfigError: damaged, or without a column of `COLUMNS`.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            _check(file.schema_arrow.names, path)
+            for batch in file.iter_batches(batch_size=ROW_GROUP // 5):
+                yield _whole(pa.Table.from_batches([batch])).select(list(COLUMNS)).cast(ARROW)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def ids(path: Path) -> Iterator[list[str | None]]:
+    """The request ids of a stored table, some at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROW_GROUP, columns=["request_id"]):
+            yield batch.column(0).to_pylist()
 
 
 def count(path: Path) -> int:
@@ -121,34 +208,57 @@ def count(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def load(path: Path) -> pd.DataFrame:
-    """The table as a DataFrame: `Int64` integers, float64 durations, one array of gaps a row.
+def load(path: Path, *, without: Collection[str] = ()) -> pd.DataFrame:
+    """The table as a DataFrame: `Int64` integers, float64 durations, a list of gaps a row.
+
+    Args:
+        path: requests.parquet.
+        without: columns that are not needed; of many requests, some take much memory.
 
     Raises:
         ConfigError: missing, damaged, or without a column of `COLUMNS`.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(
+            path
+        ) as file:  # a group at a time: together they would take half as much memory again
+            _check(file.schema_arrow.names, path)
+            names = [name for name in file.schema_arrow.names if name not in without]
+            parts = [file.read_row_group(n, names, use_threads=False) for n in range(file.num_row_groups)]
+            table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *parts])
+            del parts
     except (OSError, pa.ArrowException) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(
-            f"{path}: not a readable Parquet file ({first}); restore it or run again"
-        ) from error
-    for name in _LATER:
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(table.num_rows, _EMPTY[COLUMNS[name]]))
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        raise ConfigError(f"{path}: column {missing[0]} is missing; was it written by tokenswarm?")
-    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        raise _unreadable(path, error) from error
+    table = _whole(table, without)
+    if "chunk_gaps_us" in table.column_names:  # in one piece, so that nobody has to copy them again
+        gaps = table.column("chunk_gaps_us").combine_chunks()
+        table = table.set_column(table.column_names.index("chunk_gaps_us"), "chunk_gaps_us", gaps)
+        del gaps
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas, split_blocks=True, self_destruct=True)
+    pa.default_memory_pool().release_unused()
     return frame
 
 
-def _groups(records: Iterable[RequestRecord]) -> Iterator[list[RequestRecord]]:
-    iterator = iter(records)
-    while group := list(islice(iterator, ROW_GROUP)):
-        yield group
+def _pandas(kind: pa.DataType) -> Any:  # noqa: ANN401  a pandas type or None
+    if pa.types.is_list(kind):
+        return pd.ArrowDtype(kind)  # an array object for each request would take more than its gaps
+    return pd.Int64Dtype() if kind == pa.int64() else None
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  cells of every column
-    return list(value) if isinstance(value, tuple) else value
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return ConfigError(f"{path}: not a readable Parquet file ({first}); restore it or run again")
+
+
+def _whole(table: pa.Table, without: Collection[str] = ()) -> pa.Table:
+    """With the columns that were not there yet when it was written."""
+    for name in _LATER:
+        if name not in (*table.column_names, *without):
+            table = table.append_column(name, pa.nulls(table.num_rows, _KINDS[COLUMNS[name]]))
+    return table
+
+
+def _check(names: Collection[str], path: Path) -> None:
+    missing = [name for name in COLUMNS if name not in (*names, *_LATER)]
+    if missing:
+        raise ConfigError(f"{path}: column {missing[0]} is missing; was it written by tokenswarm?")

@@ -2,9 +2,12 @@
 
     prepare   ask the server what it is, size the prompts, make the directory; all before any load
     begin     Locust starts its users
-    ...       users take leave to send (`harness.plan`), send (`harness.client`), and `keep` each record
+    ...       users take leave to send, send and keep each record: that is the parts' business (`harness.load`)
     stop      no further request; what is in flight may finish, up to Locust's --stop-timeout
     finish    the results are written
+
+A run directs its parts and knows how far they are; it sends nothing itself. In a local run there is one part, in this
+process; in a distributed one there is one on each worker (`harness.parts`).
 
 The end is ours and not Locust's: what was in flight when load stopped is waited for and counted, and what
 had to be given up is counted as cancelled.
@@ -20,123 +23,97 @@ from uuid import uuid4
 from gevent.event import Event
 from gevent.lock import RLock
 
-from harness import ending, plan
-from harness.clock import ANCHOR_NS, now_ns, unix_ns
-from harness.engine import Engine
-from harness.errors import ConfigError, ErrorClass
-from harness.health import Health
-from harness.hope import Hope
-from harness.lane import Lane, UserClass, open_lane
+from harness import audit, ending, plan
+from harness.clock import unix_now_ns, unix_ns
+from harness.errors import ConfigError
+from harness.load import Load
 from harness.options import Settings
-from harness.plan import Plan, Segment, Slot
+from harness.orders import Tally
+from harness.parts import Finding, Parts
+from harness.plan import Plan, Segment
 from harness.progress import Progress
-from harness.record import RequestRecord, TokenSource
-from harness.rests import Rests
+from harness.record import TokenSource
 from harness.results import RunDirectory, check_place
 from harness.say import say
 from harness.scraper import open_scraper
 from harness.scribe import Scribe
-from harness.seconds import Second
 from harness.server_metrics import Sample
-from harness.tls import context
+
+__all__ = ["Run", "new_plan"]
 
 
 class Run:
-    """One run. `on_record` is told of every finished request; `abort` is called when going on is pointless."""
+    """One run. `abort` is called when going on is pointless."""
 
-    def __init__(self, settings: Settings, user_classes: Sequence[type[UserClass]]) -> None:
-        """Prepare a run.
+    def __init__(self, settings: Settings, load: Load, parts: Parts, a_plan: Plan) -> None:
+        """Prepare a run whose `load` has its lanes open.
 
         Raises:
-            ConfigError: anything that makes it impossible, one line each. Nothing has been written.
+            ConfigError: the results cannot be kept. Nothing has been written.
         """
-        check_place(settings.results_dir)
         self.settings = settings
-        self.plan = _plan(settings)
-        self.changed = Event()
+        self.plan = a_plan
+        self.load = load
+        self.parts = parts
         self.segment_done = Event()
         self.interrupted = False
-        self.hope = Hope()
         self.summary: dict[str, Any] | None = None
         self.problem: str | None = None
-        self.progress = Progress(self.plan)
+        self.progress = Progress(self.plan, parts.counted, workers=parts.present)
         self._finishing = RLock()
-        self._said: set[ErrorClass] = set()
-        self._disk_said = False
+        self._begun_ns: int | None = None
         self._windows_kept = 0
-        self._findings: list[tuple[str, str]] = []
-        self.rests = Rests()
-        self._on_record: Callable[[RequestRecord], None] = lambda _: None
-        self._abort: Callable[[], object] = lambda: None
-        self.engine = _engine(settings)
-        self.lanes: dict[type[UserClass], Lane] = {}
-        try:
-            for user_class in user_classes:
-                self.lanes[user_class] = open_lane(
-                    user_class,
-                    settings,
-                    self.engine,
-                    self.keep,
-                    seed=settings.seed + len(self.lanes),
-                    requests=self.plan.planned if len(user_classes) == 1 else None,
-                    say=say,
-                )
-            first = next(iter(self.lanes.values()))
-            self._health = Health(self.engine, self._keep_second, first.client.worker)
-            self._scraper = open_scraper(
-                settings, first.session(), first.client.secret, self._keep_sample, say
-            )
-            self.directory = RunDirectory.create(
-                settings.results_dir, self._run_id(), self._stored(), planned=self.plan.planned
-            )
-            self._scribe = Scribe(self.directory.journal)
-        except BaseException:
-            self.engine.close()
-            raise
+        self._findings: list[Finding] = []
+        check_place(settings.results_dir)
+        first = next(iter(load.lanes.values()))
+        self._scraper = open_scraper(settings, first.session(), first.client.secret, self._keep_sample, say)
+        self.id = self._new_id()
+        self.directory = RunDirectory.create(
+            settings.results_dir, self.id, self._stored(), planned=self.plan.planned
+        )
+        self.scribe = Scribe(self.directory.journal)
 
-    def begin(self, on_record: Callable[[RequestRecord], None], abort: Callable[[], object]) -> None:
-        """Load begins. `on_record(record)` is called for each request, `abort()` when load should end early."""
-        self._on_record, self._abort = on_record, abort
-        self._health.start()
+    def begin(self) -> None:
+        """Load begins."""
+        self._begun_ns = unix_now_ns()
+        self.plan.begin(self._begun_ns)
+        self.parts.begin(self)
+        self.parts.tell()
         self._scraper.start()
         self.progress.start()
 
-    def take(self) -> tuple[Segment, Slot] | None:
-        """Leave to send now, or None: wait for `changed`."""
-        return self.plan.take(now_ns())
-
-    def finished(self, segment: Segment, slot: Slot) -> None:
-        """A request that had leave is over."""
-        self.plan.finished(segment, slot, now_ns())
-        if segment.end_ns is not None:  # only a level's last few requests get here: this is the load path
-            self._journal_windows()
-        if segment.is_done:
-            self.segment_done.set()
+    @property
+    def elapsed_s(self) -> float:
+        """Since load began."""
+        return 0.0 if self._begun_ns is None else (unix_now_ns() - self._begun_ns) / 1e9
 
     def users_ready(self, users: int) -> None:
-        """All users asked for are up."""
-        self.plan.users_ready(users, now_ns())
-        self._journal_windows()
-        self._wake()
+        """All users asked for have been started."""
+        self.parts.when_up(users, lambda each, open_ns: self._open(users, each, open_ns))
+
+    def hear(self, name: str, tallies: Sequence[Tally]) -> None:
+        """A part's word on how far it is, stamps on this process's clock, Unix ns."""
+        self.plan.hear(name, tallies)
+
+    def look(self) -> None:
+        """What follows from how far the parts are."""
+        self.plan.grant()
+        segment = self.plan.segment
+        if segment is not None and segment.quota is not None:
+            if segment.window():
+                self._journal_windows()
+            if segment.is_done:
+                self.segment_done.set()
 
     def next_segment(self) -> Segment | None:
         """Go on to a sweep's next level."""
         self.segment_done.clear()
         return self.plan.next_segment()
 
-    def keep(self, record: RequestRecord) -> None:
-        """One record: journal first, then whoever wants to know."""
-        self._scribe.append("record", record)
-        self.progress.add(record)
-        if not self._disk_said and (problem := self._scribe.problem):
-            self._disk_said = True
-            say(f"{problem}; the run goes on")
-        if record.error_class is not None and record.error_class not in self._said:
-            self._said.add(record.error_class)
-            say(f"first request failed with {record.error_class}: {record.error_message}")
-        if self.hope.see(record):
-            self._abort()
-        self._on_record(record)
+    def event(self, what: str) -> None:
+        """Something worth knowing afterwards; it is said, too."""
+        say(what)
+        self.scribe.append("event", {"time_ns": unix_now_ns(), "what": what})
 
     def note(self, status: str, reason: str) -> None:
         """Something for the verdict that only Locust knows; `status` is suspect or invalid."""
@@ -145,8 +122,8 @@ class Run:
     def stop(self) -> None:
         """No further request. What is in flight goes on."""
         if not self.plan.is_stopped:
-            self.plan.stop(now_ns())
-            self._wake()
+            self.plan.stop(unix_now_ns())
+            self.parts.tell()
             self.segment_done.set()
 
     def finish(self) -> None:
@@ -155,13 +132,22 @@ class Run:
             if self.is_over:
                 return
             self.stop()
-            self._health.stop()
+            self.parts.drain(at_once=True)
             self.progress.stop()
-            self.engine.close()
             self._scraper.stop()
             self._journal_windows()
-            self._scribe.close()
+            self.scribe.close()
             self._write()
+            self.parts.settle()
+
+    def prepared(self) -> None:
+        """The parts are ready, which may have taken a request of each."""
+        self._scraper.renew()
+
+    def discard(self) -> None:
+        """It will not begin: nothing of it stays."""
+        self.scribe.close()
+        self.directory.discard()
 
     @property
     def is_over(self) -> bool:
@@ -172,7 +158,7 @@ class Run:
     def exit_code(self) -> int | None:
         """Our exit code, or None to leave it to Locust's own rule (`harness.ending`)."""
         return ending.exit_code(
-            self.hope, self.problem, self.summary, require_valid=self.settings.require_valid
+            self.parts.hope, self.problem, self.summary, require_valid=self.settings.require_valid
         )
 
     def tables(self) -> str:
@@ -185,17 +171,19 @@ class Run:
         ours = tables.render(self.summary, self._stored(), run_dir=self.directory.path)
         return f"\n{theirs}\n{ours}"
 
-    def _keep_second(self, second: Second) -> None:
-        self._scribe.append("health", asdict(second))
+    def _open(self, users: int, each: Mapping[str, int], open_ns: int) -> None:
+        self.plan.users_ready(each, users, unix_now_ns(), open_ns)
+        self._journal_windows()
+        self.parts.tell()
 
     def _keep_sample(self, sample: Sample) -> None:
-        self._scribe.append("server", asdict(sample))
+        self.scribe.append("server", asdict(sample))
 
     def _journal_windows(self) -> None:
         """Each window as soon as it has closed: a killed run keeps the rates of the levels it had finished."""
-        closed = self.plan.windows(ANCHOR_NS)
+        closed = self.plan.windows()
         for window in closed[self._windows_kept :]:
-            self._scribe.append("window", asdict(window))
+            self.scribe.append("window", asdict(window))
         self._windows_kept = len(closed)
 
     def _write(self) -> None:
@@ -212,39 +200,44 @@ class Run:
             say(self.problem)
 
     def _finish(self, count_tokens: Callable[[str], int] | None) -> dict[str, Any]:
+        statements = self.parts.statements()
+        reasons = ending.missing(
+            self.parts.hope, statements, interrupted=self.interrupted, planned=self.plan.planned
+        )
         return self.directory.finish(
             planned=self.plan.planned,
             incomplete=[
-                *ending.missing(
-                    self.hope, self.progress.outcomes, interrupted=self.interrupted, planned=self.plan.planned
-                ),
-                *([self._scribe.problem or ""] if self._scribe.dropped else []),
+                *reasons,
+                *audit.missing(statements, run=str(self.directory.path)),
+                *([self.scribe.problem or ""] if self.scribe.dropped else []),
             ],
-            findings=[*self._inexact(), *self.rests.findings(), *self._findings],
+            findings=[*self._inexact(), *self.parts.findings(), *self._findings],
             count_tokens=count_tokens,
+            workers=statements,
+            keep=self.parts.unverified(),
         )
 
     def _counter(self) -> Callable[[str], int] | None:
         """What counts the tokens of answers whose server did not; None: they are estimated."""
-        sizer = next(iter(self.lanes.values())).sizer
-        return None if sizer.source is TokenSource.ESTIMATED else sizer.count_output
+        sizer = next(iter(self.load.lanes.values())).sizer
+        return None if sizer is None or sizer.source is TokenSource.ESTIMATED else sizer.count_output
 
-    def _inexact(self) -> list[tuple[str, str]]:
-        inexact = sum(lane.workload.inexact for lane in self.lanes.values())
+    def _inexact(self) -> list[Finding]:
+        inexact = sum(lane.workload.inexact for lane in self.load.lanes.values())
         if not inexact:
             return []
         return [("suspect", f"{inexact} prompts could not be sized to the exact token count asked for")]
 
-    def _run_id(self) -> str:
+    def _new_id(self) -> str:
         begun = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        lane = next(iter(self.lanes.values()))
+        lane = next(iter(self.load.lanes.values()))
         name = self.settings.run_name or f"{lane.client.backend.name}-{lane.client.backend.mode}"
         return f"{begun}-{re.sub(r'[^A-Za-z0-9._-]', '-', name)}-{uuid4().hex[:6]}"
 
     def _stored(self) -> Mapping[str, Any]:
         """The settings and what was learnt of the server, for run.json."""
-        users = {user_class.__name__: lane.stored() for user_class, lane in self.lanes.items()}
-        first = next(iter(self.lanes.values()))
+        users = {user_class.__name__: lane.stored() for user_class, lane in self.load.lanes.items()}
+        first = next(iter(self.load.lanes.values()))
         return self.settings.stored() | {
             "backend": first.client.backend.name,
             "api_mode": first.client.backend.mode,
@@ -254,19 +247,9 @@ class Run:
             "anchor_unix_ns": unix_ns(0),
         }
 
-    def _wake(self) -> None:
-        waiting, self.changed = self.changed, Event()
-        waiting.set()
 
-
-def _engine(settings: Settings) -> Engine:
-    tls = context(settings.trust) if settings.target.tls else None
-    if proxy := settings.proxy:
-        say(f"{settings.target} is reached through the proxy {proxy} ({proxy.variable})")
-    return Engine(settings.target, settings.timeouts, tls=tls, proxy=proxy)
-
-
-def _plan(settings: Settings) -> Plan:
+def new_plan(settings: Settings) -> Plan:
+    """The plan that settings ask for."""
     if settings.levels:
         return plan.sweep(
             settings.levels,
@@ -275,4 +258,4 @@ def _plan(settings: Settings) -> Plan:
             settings.warmup,
             requests_per_user=settings.requests_per_user,
         )
-    return Plan(warmup_per_user=settings.warmup)
+    return Plan(warmup=settings.warmup)

@@ -76,6 +76,11 @@ class Scraper:
         self.says = f"none, {self.url} {look.problem}" if look.problem else f"{whose}, {self.url}"
         self._first = None if look.problem else look
 
+    def renew(self) -> None:
+        """Look again before load: workers have sent trial requests since, which are none of it."""
+        if self._first is not None and not (look := self._look()).problem:
+            self._first = look
+
     def start(self) -> None:
         """Load begins."""
         if self._first is not None:

@@ -1,4 +1,4 @@
-"""One Locust process: its events followed, its users counted, the end owned, the results printed.
+"""One Locust process that directs runs: its events followed, its users counted, the end owned, the results printed.
 
 Ctrl-C (or SIGTERM, or a closed terminal) stops load, waits for what is in flight up to --stop-timeout, and
 writes the results; a second one gives up what is in flight; a third ends the process.
@@ -8,36 +8,47 @@ import logging
 import os
 import signal
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
 
 import gevent
 from locust import LoadTestShape
 from locust.env import Environment
-from locust.runners import Runner
+from locust.runners import MasterRunner, Runner
 from locust.web import WebUI
 
-from harness import ending, options
+from harness import ending, files, options
 from harness.cautions import cautions
+from harness.distributed import bundle
 from harness.errors import ConfigError
+from harness.fired import fire
+from harness.lane import UserClass, share_of
+from harness.load import Load
 from harness.options import Settings
-from harness.record import Outcome, RequestRecord
-from harness.run import Run
+from harness.parts import Alone
+from harness.run import Run, new_plan
 from harness.say import say
+from harness.workload import Sharing
 
-
-class RequestFailed(Exception):
-    """What Locust's statistics list a failed request under: its error class, so that the list stays short."""
+if TYPE_CHECKING:
+    from harness.distributed.crew import Crew
 
 
 class Session:
-    """One Locust process: its environment, and the run that is prepared, under way or just over."""
+    """One Locust process, local or master: its environment, and the run that is prepared, under way or just over."""
 
     def __init__(self, environment: Environment, runner: Runner, web_ui: WebUI | None) -> None:
         self.environment = environment
         self.runner = runner
         self.web_ui = web_ui
         self.run: Run | None = None
+        self._crew: Crew | None = None
+        if isinstance(runner, MasterRunner):
+            from harness.distributed import crew  # noqa: PLC0415  # what it needs is not for local runs
+
+            self._crew = crew.Crew(runner, lambda: gevent.spawn(self._end_load))
         self._afterwards = ExitStack()
         self._has_printed = False
         self._interrupts = 0
@@ -48,12 +59,11 @@ class Session:
 
     def settings(self) -> Settings:
         """The settings that the options, as they are now, make."""
-        hosts = [user_class.host for user_class in self.environment.user_classes if user_class.host]
         parsed = parsed_options(self.environment)
         if isinstance(self.environment.shape_class, LevelsShape):
             # The web UI's form fills these in, asked or not; on the command line they were refused beside --levels.
             parsed.num_users = parsed.spawn_rate = parsed.run_time = None
-        return options.read(parsed, hosts[0] if hosts else None)
+        return options.read(parsed, self._own_host())
 
     def prepare(self, settings: Settings) -> Run:
         """Check and build everything a run needs.
@@ -61,23 +71,63 @@ class Session:
         Raises:
             ConfigError: it cannot be run.
         """
-        from harness.users import LLMUser  # noqa: PLC0415  # it imports this module
-
-        classes = [
-            user_class for user_class in self.environment.user_classes if issubclass(user_class, LLMUser)
-        ]
+        classes = measured_classes(self.environment)
         if not classes:
             raise ConfigError(
                 "the locustfile has no LLMUser: derive your user class from harness.users.LLMUser"
             )
         for line in cautions(settings):
             say(line)
-        self.run = Run(settings, classes)
-        return self.run
+        self.run = None
+        a_plan = new_plan(settings)
+        load = Load(settings, say)
+        try:
+            load.open(classes, a_plan.planned)
+            parts = self._crew or Alone(
+                load, partial(fire, self.environment), lambda: gevent.spawn(self._end_load)
+            )
+            run = Run(settings, load, parts, a_plan)
+            if self._crew is not None:
+                self._enlist(self._crew, run)
+        except BaseException:
+            load.engine.close()
+            raise
+        self.run = run
+        return run
+
+    def _enlist(self, crew: "Crew", run: Run) -> None:
+        """Have the workers prepare themselves; on this one's own engine nothing more is sent."""
+        run.load.engine.close()
+        parsed = parsed_options(self.environment)
+        told = bundle.options_of(parsed, parsed.host or self._own_host() or "")
+        stored = files.from_json(run.directory.path / "run.json")
+
+        def lines(sharing: Sharing) -> Iterator[bytes]:
+            shares = {
+                user_class.__name__: share_of(lane, sharing) for user_class, lane in run.load.lanes.items()
+            }
+            return bundle.write(told, stored, shares)
+
+        try:
+            least = parsed.expect_workers if self.web_ui is None else 1
+            crew.enlist(run, lines, least, parsed.expect_workers_max_wait)
+            run.prepared()
+        except ConfigError:
+            run.discard()
+            raise
+
+    def refuse(self) -> None:
+        """Nothing will be run: whoever waits for this process is told."""
+        if self._crew is not None:
+            self._crew.dismiss()
+
+    def _own_host(self) -> str | None:
+        """The locustfile's own."""
+        return next((user.host for user in self.environment.user_classes if user.host), None)
 
     def warn(self, run: Run) -> None:
         """Say which users do nothing that is measured."""
-        measured: set[type] = set(run.lanes)
+        measured: set[type] = set(run.load.lanes)
         others = [user.__name__ for user in self.environment.user_classes if user not in measured]
         if others:
             say(
@@ -103,7 +153,7 @@ class Session:
         if self.run is None or self.run.is_over:  # the web UI, where options may change from run to run
             self.prepare_again()
         if self.run is not None:
-            self.run.begin(self._tell_locust, lambda: gevent.spawn(self._end_load))
+            self.run.begin()
         else:
             gevent.spawn(self.runner.stop)
 
@@ -127,6 +177,8 @@ class Session:
     def _stopping(self, **_: object) -> None:
         if self.run is not None:
             self.run.stop()
+            if self._crew is not None:  # before Locust lets go of the workers
+                self._crew.drain(at_once=False)
 
     def _stopped(self, **_: object) -> None:
         if self.run is not None and not self.run.is_over:
@@ -162,28 +214,10 @@ class Session:
             return
         if run.summary is not None:
             print(run.tables(), flush=True)
-        if run.hope.lost:
-            say(f"error: stopped early, {run.hope.lost}")
+        if run.parts.hope.lost:
+            say(f"error: stopped early, {run.parts.hope.lost}")
         if run.exit_code == ending.NOT_VALID:
             say("error: the verdict is invalid, and --require-valid was given (exit 4)")
-
-    def _tell_locust(self, record: RequestRecord) -> None:
-        """One event a request, in ms, as Locust's statistics want it."""
-        failure = None
-        if record.outcome is Outcome.FAILED:
-            failure = RequestFailed(str(record.error_class))
-        elif record.outcome is Outcome.CANCELLED:
-            failure = RequestFailed("given up in flight")
-        begin = record.scheduled_ns if record.sent_ns is None else record.sent_ns
-        elapsed_ms = (record.end_ns - begin) / 1e6
-        self.environment.events.request.fire(
-            request_type="POST",
-            name=record.name,
-            response_time=elapsed_ms if failure or record.e2e_ms is None else record.e2e_ms,
-            response_length=len((record.text or "").encode("utf-8", "replace")),
-            exception=failure,
-            context={"record": record},
-        )
 
     def _interrupt(self) -> None:
         """Ctrl-C or SIGTERM, the first, the second and the third time."""
@@ -191,13 +225,16 @@ class Session:
         if self._interrupts == 1 and self.run is not None and not self.run.is_over:
             # In the drain of a run that had come to its end there is nothing left to cut short.
             self.run.interrupted = not self.run.plan.is_stopped
-            flying, limit = self.run.plan.in_flight, self.environment.stop_timeout
+            flying, limit = self.run.parts.in_flight, self.environment.stop_timeout
             say(
                 f"stopping: {flying} requests in flight get {limit:g} s to finish; Ctrl-C again gives them up"
             )
             gevent.spawn(self._end_load)
         elif self._interrupts <= 2:
-            self.runner.user_greenlets.kill(block=False)
+            if self._crew is None:
+                self.runner.user_greenlets.kill(block=False)
+            else:
+                self._crew.give_up()
             gevent.spawn(self._end_load)
         else:
             say(
@@ -246,6 +283,13 @@ class LevelsShape(LoadTestShape):
         ):  # Locust will start nobody, and so will not say when
             run.users_ready(segment.level)
         return segment.level, float(min(segment.level, 100))
+
+
+def measured_classes(environment: Environment) -> list[type[UserClass]]:
+    """The locustfile's LLMUsers."""
+    from harness.users import LLMUser  # noqa: PLC0415  # it imports this module
+
+    return [user_class for user_class in environment.user_classes if issubclass(user_class, LLMUser)]
 
 
 def parsed_options(environment: Environment) -> Namespace:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness import doubts, report_client, report_server, server_says
+from harness import doubts, report_client, report_server, report_workers, server_says
 from harness import maritaca as theirs
 from harness.grid import NULL, Group, clean, columns, number, wrap
 from harness.windows import Floats, floats
@@ -54,6 +54,7 @@ def render(
     lines += _server_says(levels, width)
     lines += [line for said in lengths(summary) for line in wrap(f"lengths: {said}", width, later="  ")]
     lines += ["", *wrap(_totals(summary["totals"]), width), *_failures(summary["failures"], width)]
+    lines += _audit(summary.get("audit"), width)
     if watched := report_client.line(summary["client"]):
         lines += ["", *wrap(f"load generator: {watched}", width, later="  ")]
     if looked := report_server.line(summary.get("server_metrics")):
@@ -197,6 +198,13 @@ def _totals(totals: Mapping[str, Any]) -> str:
         f"{whole('cancelled')} cancelled + {whole('unsent')} unsent;  "
         f"{whole('prompt_tokens')} prompt and {whole('output_tokens')} output tokens"
     )
+
+
+def _audit(audit: Mapping[str, Any] | None, width: int) -> Iterator[str]:
+    if workers := report_workers.table(audit, width):
+        yield from ("", *workers)
+    if said := report_workers.line(audit):
+        yield from ("", *wrap(f"audit: {said}", width, later="  "))
 
 
 def _failures(failures: Sequence[Mapping[str, Any]], width: int) -> list[str]:

@@ -15,7 +15,7 @@ from harness.backends.base import Ask, Backend
 from harness.client import Client
 from harness.clock import now_ns
 from harness.errors import ConfigError, ErrorClass
-from harness.plan import Slot
+from harness.leave import Slot
 from harness.questions import refusal
 from harness.record import Outcome, Phase, RequestRecord
 

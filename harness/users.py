@@ -26,9 +26,9 @@ from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST
 
 from harness import plugin
 from harness.clock import now_ns
-from harness.plan import Segment, Slot
+from harness.leave import Slot, Turn
+from harness.load import Load
 from harness.record import Outcome, RequestRecord
-from harness.run import Run
 
 __all__ = ["LLMUser"]
 
@@ -68,10 +68,11 @@ class LLMUser(User):
             max_tokens: your own limit instead of a drawn output size.
             name: the name it counts under in Locust's statistics; the route by default.
         """
-        run = plugin.current(self.environment)
-        segment, slot = self._leave(run)
+        load = plugin.current(self.environment)
+        load.engine.give_way()
+        turn, slot = self._leave(load)
         try:
-            lane = run.lanes[type(self)]
+            lane = load.lanes[type(self)]
             asked, prompt_tokens = lane.spec(prompt, max_tokens)
             record = lane.client.run(
                 asked,
@@ -81,19 +82,19 @@ class LLMUser(User):
                 prompt_tokens=prompt_tokens,
             )
         finally:
-            run.finished(segment, slot)
+            load.finished(turn, slot)
         pause_s = _pause_s(record)
         if record.retry_after_s and lane.settings.retry_after:
             pause_s = min(record.retry_after_s, MOST_REST_S)
-            run.rests.add(pause_s)
+            load.rests.add(pause_s)
         if pause_s > 0:
             self._rest(lambda: gevent.sleep(pause_s))
         return record
 
-    def _leave(self, run: Run) -> tuple[Segment, Slot]:
+    def _leave(self, load: Load) -> tuple[Turn, Slot]:
         """Wait for leave to send. Meanwhile Locust may stop this user as it does one that is thinking."""
-        while (leave := run.take()) is None:
-            self._rest(run.changed.wait)
+        while (leave := load.take()) is None:
+            self._rest(load.changed.wait)
         return leave
 
     def _rest(self, wait: Callable[[], object]) -> None:

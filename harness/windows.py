@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from harness.journal import Window
 
@@ -38,13 +39,15 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """The arrivals of a requests table as arrays of one entry a request; `gaps_ns` one array a request."""
+    """The arrivals of a requests table as arrays of one entry a request, but for the gaps: of all, one after the other."""
 
     first_ns: Ints
     last_ns: Ints
-    gaps_ns: list[Ints]
     output_tokens: Floats
     prompt_tokens: Floats
+    gaps_us: Floats
+    bounds: Ints  # the gaps of request n are gaps_us[bounds[n] : bounds[n + 1]]; one entry more than requests
+    gaps: Ints  # how many of them are its events'
 
     @classmethod
     def of(cls, requests: pd.DataFrame) -> Self:
@@ -54,16 +57,16 @@ class Streams:
         last = ints(requests["last_content_ns"])
         whole = np.where((last == NEVER) & ok, ints(requests["end_ns"]), last)
         first = np.where(streamed, ints(requests["first_content_ns"]), whole)
-        gaps = [
-            np.rint(np.asarray(value, dtype=np.float64) * 1e3).astype(np.int64)
-            if several and value is not None
-            else np.empty(0, np.int64)
-            for value, several in zip(requests["chunk_gaps_us"], streamed & (first != NEVER), strict=True)
-        ]
-        spans = np.array([gap.sum() for gap in gaps], dtype=np.int64)
-        return cls(
-            first, first + spans, gaps, floats(requests["output_tokens"]), floats(requests["prompt_tokens"])
-        )
+        gaps_us, bounds = _flat(requests["chunk_gaps_us"])
+        gaps = np.where(streamed & (first != NEVER), np.diff(bounds), 0)
+        spans = np.zeros(len(first), dtype=np.int64)
+        for start in range(0, len(first), BLOCK):
+            block = slice(start, start + BLOCK)
+            edges = bounds[start : start + BLOCK + 1]
+            run = np.append(0, np.cumsum(_ns(gaps_us[edges[0] : edges[-1]])))
+            spans[block] = np.where(gaps[block] > 0, np.diff(run[edges - edges[0]]), 0)
+        output, prompt = floats(requests["output_tokens"]), floats(requests["prompt_tokens"])
+        return cls(first, first + spans, output, prompt, gaps_us, bounds, gaps)
 
     @property
     def uncounted(self) -> int:
@@ -74,20 +77,35 @@ class Streams:
         """Sum what arrived in [start, end), tokens."""
         touching = np.flatnonzero((self.first_ns < window.end_ns) & (self.last_ns >= window.start_ns))
         blocks = np.array_split(touching, len(touching) // BLOCK + 1)
-        weights = np.concatenate([self._weights(block, window) for block in blocks])
+        counts, sums = [], []
+        for block in blocks:
+            weights = self._weights(block, window)
+            known = weights[~np.isnan(weights)]
+            counts.append((len(weights), len(known)))
+            sums.append(float(known.sum()))
+        events, known_events = np.sum(counts, axis=0)
         began = (self.first_ns >= window.start_ns) & (self.first_ns < window.end_ns)
-        return Arrived(_known_sum(weights), _known_sum(self.prompt_tokens[began]))
+        output = None if events and not known_events else sum(sums)
+        return Arrived(output, _known_sum(self.prompt_tokens[began]))
+
+    def gaps_ms(self, rows: npt.NDArray[np.bool_]) -> Floats:
+        """All gaps of these requests, one flag each, in ms."""
+        gaps: Floats = self.gaps_us[np.repeat(rows, np.diff(self.bounds))]
+        gaps /= 1e3  # in place: there may be many, and they are a copy
+        return gaps
 
     def _weights(self, rows: npt.NDArray[np.intp], window: Window) -> Floats:
         """Tokens of every event of these requests that lies in the window; NaN where uncounted."""
-        events = np.array([len(self.gaps_ns[row]) + 1 for row in rows], dtype=np.int64)
         if not len(rows):
             return np.empty(0)
+        gaps = self.gaps[rows]
+        events = gaps + 1
         starts = np.cumsum(events) - events
         steps = np.zeros(int(events.sum()), dtype=np.int64)
         later = np.ones(len(steps), dtype=bool)
         later[starts] = False
-        steps[later] = np.concatenate([self.gaps_ns[row] for row in rows])
+        places = np.repeat(self.bounds[rows] - (np.cumsum(gaps) - gaps), gaps) + np.arange(int(gaps.sum()))
+        steps[later] = _ns(self.gaps_us[places])
         run = np.cumsum(steps)
         times = run + np.repeat(self.first_ns[rows] - run[starts], events)
         inside = (times >= window.start_ns) & (times < window.end_ns)
@@ -103,6 +121,21 @@ def floats(column: "pd.Series[Any]") -> Floats:
 def ints(column: "pd.Series[Any]") -> Ints:
     """A column of stamps as int64, `NEVER` where null."""
     return np.asarray(column.astype("Int64").to_numpy(dtype=np.int64, na_value=NEVER), np.int64)
+
+
+def _flat(column: "pd.Series[Any]") -> tuple[Floats, Ints]:
+    """The numbers of a column of lists, one list after the other, and where each begins."""
+    kind = pa.list_(pa.float64())
+    lists = pa.array(column, kind) if column.dtype == object else pa.array(column)
+    whole = (lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists).cast(kind)
+    numbers = whole.flatten().to_numpy(zero_copy_only=False)  # what is null has none
+    lengths = whole.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    return np.asarray(numbers, np.float64), np.append(0, np.cumsum(lengths, dtype=np.int64))
+
+
+def _ns(gaps_us: Floats) -> Ints:
+    nanoseconds: Ints = np.rint(np.nan_to_num(gaps_us) * 1e3).astype(np.int64)
+    return nanoseconds
 
 
 def _known_sum(values: Floats) -> float | None:

@@ -8,24 +8,25 @@ of a known count, prompts come back in shuffled order with a fresh opening of th
 their count is checked on a sample in `build`. A prefix cache finds nothing in them; a cache that reuses
 text from the middle of a prompt (llama.cpp's --cache-reuse) would.
 
-The same seed and options give the same requests in the same order. Workers of one run need seeds of their
-own, or they all ask the same. The pool's size depends on sizes, never on how fast this machine is.
+The same seed and options give the same requests in the same order. Workers of one run share out what one process would
+build (`Sharing`). The pool's size depends on sizes, never on how fast this machine is.
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from harness.distributions import Distribution
 from harness.errors import ConfigError
-from harness.prompts import Composer, measure
+from harness.prompts import Composer, Costs, measure
 from harness.sizers import Sizer
 from harness.words import LEXICON
 
 POOL: Final = 512  # prompts of a timed run's pool, fewer where they are long:
 POOL_TOKENS: Final = 300_000  # tokens in all, some seconds' work for a slow tokenizer
 POOL_LEAST: Final = 8
+LATER: Final = 1_000_000  # more requests than one worker sends
 _MENDS: Final = 4  # of one text, before another is drawn
 _DRAWS: Final = 3
 _SAMPLE: Final = 16  # recycled prompts counted in `build`
@@ -41,8 +42,30 @@ class RequestSpec:
     output_tokens: int
 
 
+class Sharing(NamedTuple):
+    """Which numbers of all prompts are one worker's: `first`, `first + every`, ... after `skipped` of them.
+
+    Those who join later than the run was shared out take the numbers of another from `LATER` on.
+    """
+
+    first: int = 0
+    every: int = 1
+    skipped: int = 0
+
+    @classmethod
+    def of(cls, nth: int, workers: int) -> "Sharing":
+        """The `nth` of a run that was shared out among `workers`."""
+        later, first = divmod(nth, workers)
+        return cls(first, workers, later * LATER)
+
+    @property
+    def word(self) -> str:
+        """Tells this worker's draws from the others'; nothing where there is but one."""
+        return "" if self == Sharing() else f" {self.first + self.skipped} of {self.every}"
+
+
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """A prompt less its opening of `words` words."""
 
     words: int
@@ -68,33 +91,54 @@ class Workload:
     """An endless supply of requests. Not for several threads; greenlets may share it."""
 
     def __init__(
-        self, pieces: list[_Piece], composer: Composer, outputs: Distribution, seed: int, checks: Checks
+        self,
+        pieces: list[Piece],
+        composer: Composer,
+        outputs: Distribution,
+        *,
+        seed: int,
+        checks: Checks | None = None,
+        sharing: Sharing = Sharing(),  # noqa: B008  # a constant
     ) -> None:
         self.checks = checks
         self._pieces = pieces
         self._composer = composer
         self._outputs = outputs
-        self._order = random.Random(f"{seed} order")
-        self._output_sizes = random.Random(f"{seed} output sizes")
+        self._sharing = sharing
+        self._order = random.Random(f"{seed} order{sharing.word}")
+        self._output_sizes = random.Random(f"{seed} output sizes{sharing.word}")
         self._taken = 0
 
     @property
     def inexact(self) -> int:
         """Built prompts whose count is not what was asked."""
-        return self.checks.inexact
+        return self.checks.inexact if self.checks else 0
+
+    @property
+    def costs(self) -> Costs:
+        """What words cost, for those who put the same prompts together elsewhere."""
+        return self._composer.costs
+
+    def pieces(self, sharing: Sharing) -> list[Piece]:
+        """One worker's share of them, at least one."""
+        return self._pieces[sharing.first :: sharing.every] or [
+            self._pieces[sharing.first % len(self._pieces)]
+        ]
 
     def take(self) -> RequestSpec:
         """The next request. Tokenizes nothing; microseconds."""
         number, self._taken = self._taken, self._taken + 1
         piece = self._piece(number)
+        first, every, skipped = self._sharing
+        opening = self._composer.opening(first + every * (skipped + number), piece.words)
         return RequestSpec(
-            prompt=self._composer.opening(number, piece.words) + piece.body,
+            prompt=opening + piece.body,
             prompt_tokens=piece.tokens,
             requested_prompt_tokens=piece.requested,
             output_tokens=self._outputs.sample(self._output_sizes),
         )
 
-    def _piece(self, number: int) -> _Piece:
+    def _piece(self, number: int) -> Piece:
         """In order the first time round; then each round in a fresh order, shuffled one step at a time."""
         pieces = self._pieces
         turn, at = divmod(number, len(pieces))
@@ -128,7 +172,7 @@ def build(
         )
     sizes, words = random.Random(f"{seed} prompt sizes"), random.Random(f"{seed} words")
     total = max(1, _pool(prompt_sizes) if count is None else count)
-    pieces: list[_Piece] = []
+    pieces: list[Piece] = []
     raised = 0
     for number in range(total):
         drawn = prompt_sizes.sample(sizes)
@@ -136,29 +180,29 @@ def build(
         pieces.append(_piece(composer, sizer, number, max(drawn, composer.least), words))
         progress(number + 1, total)
     checks = _check(pieces, composer, sizer, raised)
-    return Workload(pieces, composer, output_sizes, seed, checks)
+    return Workload(pieces, composer, output_sizes, seed=seed, checks=checks)
 
 
 def _pool(sizes: Distribution) -> int:
     return min(POOL, max(POOL_LEAST, int(POOL_TOKENS / sizes.mean)))
 
 
-def _piece(composer: Composer, sizer: Sizer, number: int, size: int, rng: random.Random) -> _Piece:
+def _piece(composer: Composer, sizer: Sizer, number: int, size: int, rng: random.Random) -> Piece:
     """A prompt of `size` tokens by the sizer's count, or the nearest that a few tries come to."""
-    tries: list[_Piece] = []
+    tries: list[Piece] = []
     for _ in range(_DRAWS):
         words, body = composer.begin(size - composer.costs.overhead, rng)
         opening = composer.opening(number, words)
         for _ in range(_MENDS):
             text = "".join(body)
-            tries.append(_Piece(words, text, sizer.count(opening + text), size))
+            tries.append(Piece(words, text, sizer.count(opening + text), size))
             if tries[-1].tokens == size:
                 return tries[-1]
             composer.mend(body, size - tries[-1].tokens, rng)
     return min(tries, key=lambda piece: abs(piece.tokens - size))
 
 
-def _check(pieces: list[_Piece], composer: Composer, sizer: Sizer, raised: int) -> Checks:
+def _check(pieces: list[Piece], composer: Composer, sizer: Sizer, raised: int) -> Checks:
     """Sum up, and count a sample of prompts as they will come back: with openings of later numbers."""
     sample = [piece for piece in pieces[:: max(1, len(pieces) // _SAMPLE)] if piece.words][:_SAMPLE]
     changed = sum(

@@ -196,6 +196,44 @@ def recompute(run_dir: Path) -> dict:
     }
 
 
+def recompute_audit(run_dir: Path) -> dict | None:
+    """The counts of the audit, in all and by worker; None for a run whose workers stated nothing."""
+    told = json.loads((run_dir / "run.json").read_text())
+    if told.get("workers") is None:
+        return None
+    table = pq.read_table(run_dir / "requests.parquet").to_pylist()
+    stated = {one["name"]: one for one in told["workers"]}
+
+    def counted(mine):
+        return {
+            "sent": sum(row["sent_ns"] is not None for row in mine),
+            "succeeded": sum(row["outcome"] == "ok" for row in mine),
+            "failed": dict(Counter(row["error_class"] for row in mine if row["outcome"] == "failed")),
+            "cancelled": sum(row["outcome"] == "cancelled" for row in mine),
+            "rows": len(mine),
+        }
+
+    names = [*stated, *sorted({row["worker"] for row in table} - set(stated))]
+    workers = [{"name": name, **counted([r for r in table if r["worker"] == name])} for name in names]
+    return {**counted(table), "planned": told["planned"], "workers": workers}
+
+
+def check_audit(run_dir: Path) -> None:
+    """The counts are the table's; what was offered went into rows, or is unaccounted for; nothing planned is left over."""
+    audit, again = json.loads((run_dir / "summary.json").read_text()).get("audit"), recompute_audit(run_dir)
+    if again is None:
+        assert audit is None
+        return
+    workers = [{name: one[name] for name in again["workers"][0]} for one in audit["workers"]]
+    same({name: audit[name] for name in again} | {"workers": workers}, again)
+    for one in [audit, *audit["workers"]]:
+        assert one["offered"] == one["rows"] + one["unaccounted"]
+    for name in ("offered", "unaccounted"):
+        assert audit[name] == sum(one[name] for one in audit["workers"])
+    planned = audit["planned"]
+    assert audit["unsent"] == (None if planned is None else max(0, planned - audit["offered"]))
+
+
 def same(left, right, path="summary"):
     """Equal keys, kinds and nulls; numbers to eleven digits."""
     if isinstance(left, dict):
@@ -237,6 +275,7 @@ def check(run_dir):
     again = recompute(run_dir)
     summary = json.loads((run_dir / "summary.json").read_text())
     same({name: summary[name] for name in again}, again)
+    check_audit(run_dir)
     for row in pq.read_table(run_dir / "requests.parquet").to_pylist():
         figures = recompute_row(row)
         same({name: row[name] for name in figures}, figures, row["request_id"])

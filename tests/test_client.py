@@ -16,7 +16,7 @@ from harness.client import Client
 from harness.engine import Engine
 from harness.errors import ErrorClass
 from harness.exchange import Timeouts
-from harness.plan import Slot
+from harness.leave import Slot
 from harness.record import Outcome, Phase, RequestRecord, TokenSource
 from harness.target import Target
 

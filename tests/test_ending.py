@@ -1,10 +1,11 @@
 """How a run ends: what is missing, and which exit code says so."""
 
+from typing import Any
+
 import pytest
 
 from harness.ending import INCOMPLETE, NOT_VALID, USAGE, exit_code, missing
 from harness.hope import Hope
-from harness.record import Outcome
 
 WELL = {"complete": True, "verdict": {"status": "valid"}}
 INVALID = {"complete": True, "verdict": {"status": "invalid"}}
@@ -33,22 +34,23 @@ def test_exit_codes(
     assert exit_code(hope, problem, summary, require_valid=require_valid) == code
 
 
-def outcomes(ok: int = 0, failed: int = 0, cancelled: int = 0) -> dict[Outcome, int]:
-    return {Outcome.OK: ok, Outcome.FAILED: failed, Outcome.CANCELLED: cancelled}
+def said(offered: int = 0, cancelled: int = 0) -> dict[str, Any]:
+    """A part's statement, as far as it matters here."""
+    return {"totals": {"offered": offered, "cancelled": cancelled}}
 
 
 def test_nothing_is_missing() -> None:
-    """Failures are results."""
-    assert missing(Hope(), outcomes(8, failed=2), interrupted=False, planned=10) == []
-    assert missing(Hope(), outcomes(8), interrupted=False, planned=None) == []
+    """Failures are results; parts are taken together."""
+    assert missing(Hope(), [said(8), said(2)], interrupted=False, planned=10) == []
+    assert missing(Hope(), [said(8)], interrupted=False, planned=None) == []
 
 
 def test_each_thing_that_is_missing_has_its_line() -> None:
     """With its number."""
-    assert missing(Hope(lost="gone"), outcomes(5, cancelled=2), interrupted=True, planned=10) == [
+    assert missing(Hope(lost="gone"), [said(3), said(4, cancelled=2)], interrupted=True, planned=10) == [
         "stopped early, gone",
         "interrupted",
         "3 of 10 planned requests were not sent",
         "2 requests were given up in flight",
     ]
-    assert missing(Hope(), outcomes(), interrupted=False, planned=None) == ["no request was sent"]
+    assert missing(Hope(), [said()], interrupted=False, planned=None) == ["no request was sent"]

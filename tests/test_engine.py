@@ -18,7 +18,7 @@ from harness.clock import STEP_NS, KernelClock, now_ns
 from harness.engine import Engine
 from harness.errors import ConfigError, ErrorClass
 from harness.exchange import Exchange, Timeouts
-from harness.plan import Slot
+from harness.leave import Slot
 from harness.poller import CROWD, HAVE_EPOLL, REST_S, EpollPoller, HubPoller
 from harness.record import Outcome, Phase, RequestRecord, StampSource
 from harness.target import Target

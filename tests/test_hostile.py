@@ -25,7 +25,7 @@ from harness.client import Client
 from harness.engine import Engine
 from harness.errors import ErrorClass
 from harness.exchange import Timeouts
-from harness.plan import Slot
+from harness.leave import Slot
 from harness.record import Outcome, Phase, RequestRecord, StampSource
 from harness.target import Target
 from harness.tls import Trust, context

@@ -394,15 +394,6 @@ def test_two_runs_from_the_web_ui(tmp_path: Path, server: Server) -> None:
     assert page.out.count("system tok/s") == 2
 
 
-@pytest.mark.parametrize("flag", ["--master", "--worker", "--processes=2"])
-def test_distributed_flags_are_refused_clearly(tmp_path: Path, server: Server, flag: str) -> None:
-    """A master is not silently a wrong measurement, and a worker does not wait for one."""
-    done = run("openai.py", tmp_path / "r", "--host", server.url, flag)
-    assert done.code == 2
-    assert len(done.errors) == 1
-    assert "distributed" in done.errors[0]
-
-
 def test_a_body_that_is_never_accepted_stops_the_run(tmp_path: Path, server: Server) -> None:
     """Ten 400s and no success: the rest is not sent, the server's words are said, exit 2; at the trial if there is one."""
     load = ("--levels", "2", "--requests-per-level", "500", "--extra-body", '{"messages": []}')

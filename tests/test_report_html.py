@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_run import run
+from test_audit import lost, said, table, totals
 
+from harness.audit import account
 from harness.grid import NULL, number
 from harness.metrics import summarise
 from harness.report_html import render
@@ -132,6 +134,65 @@ def test_whatever_came_from_outside_is_escaped(requests):
     assert page.open == []
     assert not {tag for tag, _ in page.tags} & {"script", "img"}
     assert page.text.count("<script>alert(1)</script>") >= 14
+
+
+def workers(text: str) -> list[list[str]]:
+    """The cells of each worker's row, its name first."""
+    [body] = re.findall(r'<table class="workers">.*?<tbody>(.*?)</tbody>', text, re.DOTALL)
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.DOTALL)
+    return [[unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
+
+
+def test_workers_and_audit_are_a_section(requests):
+    """A row a worker with its counts, times, clock and journal; what is odd stands out, and why is written below."""
+    frame, windows = requests
+    said_of = [
+        said("a-0", "...o", events=["rested"]),
+        said("b-1", "..", totals=totals("..", succeeded=3)),
+        lost("c-2", "..x", clock=None, joined_s=None, last_heard_s=None, journal=None),
+    ]
+    audit = account(said_of, table(**{"a-0": "...o", "b-1": "..", "c-2": ".x"}), None)
+    text = render(summarise(frame, windows, run_id="r") | {"audit": audit}, {})
+    page = Page(text)
+    assert page.open == []
+    assert "Workers and audit" in page.words
+    assert workers(text) == [
+        ["a-0", "ended", "yes", "4", "4", "3", "1", "0", "0", "0.1 to 61.2", "1.1", "+0.02 \N{PLUS-MINUS SIGN} 0.09", "whole"],
+        ["b-1", "ended", "no", "2", "2", "2", "0", "0", "0", "0.1 to 61.2", "1.1", "+0.02 \N{PLUS-MINUS SIGN} 0.09", "whole"],
+        ["c-2", "lost", "yes", "3", "2", "1", "0", "1", "1", NULL, "1.1", NULL, NULL],
+    ]  # fmt: skip
+    headings = re.findall(r"<th>([^<]*)</th>", text[text.index('class="workers"') :].partition("</thead>")[0])
+    labels = re.findall(r'data-of="([^"]*)"', text)
+    assert labels == headings[1:] * 3
+    assert re.findall(r'<tr class="(\w+)"><th>([^<]*)<', text) == [("bad", "b-1"), ("odd", "c-2")]
+    assert (
+        "at least 9 offered = 6 ok + 1 failed + 1 cancelled + at least 1 unaccounted; 8 rows; 3 workers; "
+        "DOES NOT RECONCILE (b-1)" in page.words
+    )
+    assert "a-0: rested." in page.words
+    assert "b-1: it signed 2 offered, of which 3 ended; it signed 3 succeeded, the table has 2." in page.words
+
+
+def test_a_run_without_an_audit_has_no_such_section(requests):
+    """Older runs; and one without workers still has its line."""
+    frame, windows = requests
+    summary = summarise(frame, windows, run_id="r")
+    assert "Workers and audit" not in render(summary, {})
+    assert "Workers and audit" not in render(summary | {"audit": None}, {})
+    page = render(summary | {"audit": account([], table(), None)}, {})
+    assert "<p>0 offered = 0 ok + 0 failed + 0 cancelled; 0 rows; reconciles</p>" in page
+
+
+def test_workers_words_are_escaped(requests):
+    """Names, states and events of other machines; of very many events the first ten."""
+    frame, windows = requests
+    evil = [said(EVIL, ".", state=EVIL, events=[EVIL] * 30), said("b", "..")]
+    audit = account(evil, table(**{EVIL: "..", "b": "..", EVIL + "2": "."}), 1)
+    page = Page(render(summarise(frame, windows, run_id="r") | {"audit": audit}, {}))
+    assert page.open == []
+    assert not {tag for tag, _ in page.tags} & {"script", "img"}
+    assert "and 20 more." in page.text
+    assert page.text.count("<script>alert(1)</script>") == 1 + 4 + 2 + 10
 
 
 def tiles(text: str) -> list[list[str]]:

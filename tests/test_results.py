@@ -17,12 +17,14 @@ import pytest
 from recomputed import check, recompute, same
 from synthetic_run import BASE_NS, record, run
 
-from harness import files, outputs, rows
+from harness import files, rows
 from harness.errors import ConfigError
 from harness.journal import Window, pack
+from harness.levels_csv import asked_sizes
 from harness.record import FIGURES, TokenSource
 from harness.results import CRASHED, RunDirectory, check_place, load_run, load_summary, rebuild
 from harness.seconds import Second, load
+from harness.uncounted import count_missing
 
 ALL_FILES = ["client.csv", "levels.csv", "report.html", "requests.parquet", "run.json", "summary.json"]
 
@@ -91,7 +93,7 @@ def test_the_table_holds_every_record_exactly(tmp_path):
     assert back.schema.metadata == {b"tokenswarm.schema": b"3"}
     assert str(back.schema.field("chunk_gaps_us").type).startswith("list<")
     assert {str(back.schema.field(n).type) for n in back.column_names if n.endswith("_ns")} == {"int64"}
-    counted = [outputs.count_missing(r, lambda t: len(t.split()), TokenSource.TOKENIZER) for r in records]
+    counted = [count_missing(r, lambda t: len(t.split()), TokenSource.TOKENIZER) for r in records]
     expected = [{**r.row(0), "chunk_gaps_us": list(r.chunk_gaps_us)} for r in counted]
     assert sorted(back.column_names) == sorted(expected[0])
     assert back.select(sorted(back.column_names)).to_pylist() == [
@@ -158,14 +160,14 @@ def test_places_that_cannot_hold_a_run_are_refused_in_one_line(tmp_path):
 )
 def test_missing_token_counts_are_filled_from_the_text(text, chunks, count_tokens, tokens, source):
     """By the counter if there is one, else by the greater of events and characters / 4."""
-    filled = outputs.count_missing(record(text=text, chunks=chunks), count_tokens, TokenSource.TOKENIZER)
+    filled = count_missing(record(text=text, chunks=chunks), count_tokens, TokenSource.TOKENIZER)
     assert (filled.output_tokens, filled.token_source) == (tokens, source)
 
 
 def test_a_server_count_is_never_replaced():
     """Text that came along does not matter then."""
     counted = record(text="a b", output_tokens=9, token_source=TokenSource.SERVER)
-    assert outputs.count_missing(counted, lambda _: 1, TokenSource.TOKENIZER) is counted
+    assert count_missing(counted, lambda _: 1, TokenSource.TOKENIZER) is counted
 
 
 def test_rebuild_after_a_crash_uses_the_journal_and_says_incomplete(tmp_path):
@@ -318,7 +320,7 @@ def test_levels_csv_of_several_runs_can_stand_in_one_table(tmp_path):
 )
 def test_the_sizes_asked_for_are_those_of_the_users_or_the_option(settings, sizes):
     """As they were written."""
-    assert outputs.asked_sizes(settings, "prompt_tokens") == sizes
+    assert asked_sizes(settings, "prompt_tokens") == sizes
 
 
 def test_a_window_told_twice_is_one_and_the_last_word_counts(tmp_path):

@@ -4,7 +4,9 @@ import re
 
 import pytest
 from synthetic_run import BASE_NS, record, run
+from test_audit import lost, said, table
 
+from harness.audit import account
 from harness.errors import ErrorClass
 from harness.grid import clean, columns, number
 from harness.journal import Window
@@ -322,3 +324,72 @@ def test_what_the_server_says_of_its_requests_is_a_table_of_its_own(sweep):
 def spread():
     """Figures of nothing."""
     return {"median": None, "n": 0}
+
+
+def audited(sweep, *statements, planned=None, **rows) -> str:
+    """The report with an audit of these workers; the table of the rest is the sweep's."""
+    _, summary = sweep
+    return render(summary | {"audit": account(statements, table(**rows), planned)}, {})
+
+
+def test_the_audit_is_a_line(sweep):
+    """In any run that has one, with the table of workers only where there are several."""
+    _, summary = sweep
+    text = audited(sweep, said("local", "..o", clock=None), local="..o", planned=5)
+    line = "audit: 3 offered = 2 ok + 1 failed + 0 cancelled; 3 rows; 2 of 5 planned were never offered; reconciles"
+    assert line in text.splitlines()
+    assert "clock ms" not in text
+    assert "audit" not in render(summary, {})
+    assert "audit" not in render(summary | {"audit": None}, {})
+
+
+def test_several_workers_are_a_table(sweep):
+    """Name, state, what became of its requests, clock and silence; the names to the left."""
+    workers = [
+        said("gpu-a-0", "...o", clock={"offset_ms": -12.345, "uncertainty_ms": 0.09}),
+        lost("b-1", "..x", clock=None, longest_silence_s=None),
+    ]
+    lines = audited(sweep, *workers, **{"gpu-a-0": "...o", "b-1": ".x"}).splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("worker"))
+    dash = "\N{EN DASH}"
+    assert lines[at].split() == [
+        *("worker", "state", "offered", "ok", "failed", "cancelled", "unaccounted", "offset", "+/-", "s")
+    ]
+    assert lines[at + 2].split() == ["gpu-a-0", "ended", "4", "3", "1", "0", "0", "-12.35", "0.09", "1.1"]
+    assert lines[at + 3].split() == ["b-1", "lost", "3", "1", "0", "1", "1", dash, dash, dash]
+    assert lines[at + 3].startswith("b-1     lost")
+    assert " ".join(" ".join(lines[at + 5 : at + 7]).split()) == (
+        "audit: at least 7 offered = 4 ok + 1 failed + 1 cancelled + at least 1 unaccounted; 6 rows; 2 workers; reconciles"
+    )
+
+
+def test_an_audit_that_does_not_reconcile_shouts(sweep):
+    """With the first worker's name; the numbers are among the reasons."""
+    text = audited(sweep, said("a", ".."), said("b", "."), said("c", ".."), a=".", b=".", c=".")
+    assert "; 3 workers; DOES NOT RECONCILE (a and 1 more) verdict: " in " ".join(text.split())
+
+
+def test_of_very_many_workers_the_odd_ones_are_shown(sweep):
+    """A line each for those that something happened to, one for all others."""
+    well = [said(f"w{n}", ".") for n in range(100)]
+    rows = {one["name"]: "." for one in well}
+    assert "100 workers, all of them to the end; the report lists them all\n" in audited(sweep, *well, **rows)
+    odd = [*well[:98], lost("w98", "."), said("w99", ".", events=["silent for 4.0 s"])]
+    text = audited(sweep, *odd, **rows)
+    assert re.findall(r"^w\d+ +\w+", text, re.MULTILINE) == ["w98    lost", "w99    ended"]
+    assert "and 98 more workers; the report lists them all\n" in text
+
+
+@pytest.mark.parametrize("width", [110, 60])
+def test_workers_names_are_cut_and_cleaned(sweep, width):
+    """Long ones in the middle, for pods differ at their ends; none steers the terminal or breaks a line."""
+    _, summary = sweep
+    pods = [f"tokenswarm-worker-7d9f8b6c5d-{end}-0" for end in ("x2x4q", "p9k2m")]
+    evil = "\x1b[31m" + "e" * 100
+    audit = account([said(name, ".") for name in (*pods, evil)], table(**{pods[0]: ".", pods[1]: "."}), None)
+    text = render(summary | {"audit": audit}, {}, width=width)
+    shown = {110: "tokenswarm-wor...f8b6c5d-{}-0", 60: "tokens...{}-0"}[width]
+    assert [shown.format(end) in text for end in ("x2x4q", "p9k2m")] == [True, True]
+    assert {110: "?[31meeeeeeeee...eeeeeeeeeeeeeee", 60: "?[31me...eeeeeee"}[width] in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= width

@@ -25,7 +25,7 @@ from harness.control import ProxyRefused, session, through
 from harness.engine import Engine
 from harness.errors import ConfigError, ErrorClass
 from harness.exchange import Timeouts
-from harness.plan import Slot
+from harness.leave import Slot
 from harness.poller import HAVE_EPOLL
 from harness.proxy import Proxy, parse
 from harness.questions import Questions, Unreachable

@@ -27,7 +27,7 @@ from harness.clock import now_ns
 from harness.engine import Engine
 from harness.exchange import Timeouts
 from harness.garbage import Garbage
-from harness.plan import Slot
+from harness.leave import Slot
 from harness.record import Phase, RequestRecord
 from harness.selftest.pacer import allow_many_files
 from harness.target import Target

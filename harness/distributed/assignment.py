@@ -1,0 +1,236 @@
+"""A worker's part in one run, from its bundle to its last word.
+
+    preparing   the bundle comes, key and way to the server are tried, the journal is opened
+    ready       its users send, as far as the orders' steps allow
+    ended       load is over, nothing is in flight, the journal is closed: the last word can be said
+    refused     it cannot do its part; why, is with the report
+    settled     the master has everything: nothing of the run is left here
+
+It sends no message of its own but the gets of its bundle; `harness.distributed.worker` talks to the master.
+"""
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+from locust.env import Environment
+from locust.runners import WorkerRunner
+
+from harness import options
+from harness.clock import unix_now_ns
+from harness.distributed import bundle
+from harness.distributed.fetch import Fetch
+from harness.distributed.notebook import Notebook
+from harness.distributed.parcel import Offer, Shelf
+from harness.distributed.parcel_sinks import FetchError, MemorySink
+from harness.errors import ConfigError
+from harness.fired import fire
+from harness.lane import Say, UserClass
+from harness.load import Load
+from harness.orders import Order, Report, Totals, digest
+from harness.say import say
+
+__all__ = ["Assignment"]
+
+CLOCK_NS: Final = 10_000_000_000  # between two notes on the clock, where it has not changed
+SLICE_NS: Final = 5_000_000  # of work on a bundle, before others have their turn
+_LOOK_S: Final = 0.01
+
+
+class Assignment:
+    """One run on this worker."""
+
+    def __init__(
+        self, order: Order, environment: Environment, runner: WorkerRunner, changed: Callable[[], None]
+    ) -> None:
+        """`changed` is called when a report would say more than a moment ago."""
+        self.run_id = order.run_id
+        self.name = order.name
+        self.state = "preparing"
+        self.load: Load | None = None
+        self.notebook: Notebook | None = None
+        self.leaving: str | None = None
+        self.gives_up = False
+        self.is_taken = False  # the master has the journal
+        self.is_prepared = Event()
+        self._order = order
+        self._environment = environment
+        self._runner = runner
+        self._changed = changed
+        self._fetch: Fetch | None = None
+        self._problem: str | None = None
+        self._has_begun = self._is_ending = False
+        self._totals = Totals()
+        self._offer: Offer | None = None
+        self._clock_noted = (0, 0)  # when, and which offset
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self.load.in_flight if self.load else 0
+
+    @property
+    def drain_s(self) -> float:
+        """What they get to finish when load is over."""
+        return self._order.drain_s
+
+    def prepare(
+        self, ask: Callable[[dict[str, int | str]], None], classes: list[type[UserClass]], tell: Say
+    ) -> None:
+        """Fetch the bundle with `ask` and make ready what it says; `tell` tells the master's user. Never raises."""
+        if self._fetch is not None or self._order.bundle is None:
+            return
+        sink = MemorySink()
+        try:
+            self._fetch = Fetch(Offer.from_dict(self._order.bundle), ask, sink)
+            self._fetch.run()
+            told = bundle.read(sink.data.splitlines(keepends=True), _Pause())
+            self._take_in(told, classes, tell)
+        except (ConfigError, FetchError, ValueError, KeyError) as error:
+            self.state, self._problem = "refused", str(error) or repr(error)
+            for line in self._problem.splitlines():
+                say(f"error: {line}")
+        self.is_prepared.set()
+        self._changed()
+
+    def deliver(self, chunk: object) -> None:
+        """A piece of the bundle has come."""
+        if self._fetch is not None:
+            self._fetch.deliver(chunk)
+
+    def obey(self, order: Order, now_ns: int, shelf: Shelf) -> None:
+        """What the master wants, heard at `now_ns` of this process's Unix time."""
+        self._order = order
+        self.is_taken = self.is_taken or order.taken
+        self.gives_up = self.gives_up or order.give_up
+        load, notebook = self.load, self.notebook
+        if self.state != "ready" or load is None or notebook is None:
+            return
+        self._note_clock(order, now_ns, notebook)
+        if order.step is not None and not self._has_begun:
+            self._has_begun = True
+            load.begin(
+                notebook.scribe,
+                on_record=partial(fire, self._environment),
+                on_change=self._changed,
+                abort=self._changed,
+            )
+        if order.step is not None and self.leaving is None:
+            step = replace(order.step, open_ns=order.step.open_ns + order.offset_ns)
+            load.obey(step, stopped=order.stopped)
+        if order.stopped:
+            gevent.spawn(self.end, shelf)
+
+    def end(self, shelf: Shelf) -> None:
+        """Stop, wait for what is in flight or give it up, close the journal and put it on the shelf."""
+        load, notebook = self.load, self.notebook
+        if self._is_ending or self.state != "ready" or load is None or notebook is None:
+            return
+        self._is_ending = True
+        load.obey(None, stopped=True)
+        limit_ns = unix_now_ns() + int(self.drain_s * 1e9)
+        while load.in_flight and not self.gives_up and unix_now_ns() < limit_ns:
+            gevent.sleep(_LOOK_S)
+        if load.in_flight:
+            self._runner.user_greenlets.kill(block=True)
+        load.close()
+        source, self._offer = notebook.close()
+        shelf.put(self._offer, source)
+        self._totals = replace(load.totals(), dropped=notebook.dropped)
+        # Locust's own statistics go first: the master's are whole when it hears our last word.
+        data: dict[str, Any] = {}
+        self._environment.events.report_to_master.fire(client_id=self._runner.client_id, data=data)
+        self._runner.send_message("stats", data)
+        self._environment.stop_timeout = (
+            0  # users are idle; Locust would wait so long before it is ready again
+        )
+        self.state = "ended"
+        self._changed()
+
+    def settle(self, shelf: Shelf) -> None:
+        """The results are written, or nothing will be: what is left here is cleared away if the master has it."""
+        if self.state in ("ready", "preparing") and self.load is not None:
+            self.load.close()
+        if self.notebook is not None and self._offer is None:
+            self.notebook.close()
+        if self.notebook is not None and (self.is_taken or not self._has_begun):
+            self.notebook.remove(unused=not self._has_begun)
+        if self._offer is not None:
+            shelf.drop(self._offer.name)
+        self.state = "settled"
+        self.is_prepared.set()
+
+    def live(self) -> dict[str, Any] | None:
+        """What is counted so far, for the master's live view."""
+        return self.load.live.stored() if self.load is not None and self._has_begun else None
+
+    def report(self, echo_ns: int | None, got_ns: int | None) -> Report:
+        """How it stands, as the answer to the order that was sent at `echo_ns` and came at `got_ns`."""
+        load, notebook = self.load, self.notebook
+        has_ended = self._offer is not None and self.state == "ended"
+        totals = self._totals if has_ended or load is None else load.totals()
+        journal = self._offer.as_dict() if has_ended and self._offer else None
+        return Report(
+            run_id=self.run_id,
+            state=self.state,
+            sent_ns=unix_now_ns(),
+            echo_ns=echo_ns,
+            got_ns=got_ns,
+            host=platform.node(),
+            pid=os.getpid(),
+            users=self._runner.user_count,
+            in_flight=self.in_flight,
+            tallies=load.tallies() if load else (),
+            totals=totals,
+            problem=self._problem or (load.hope.lost if load else None),
+            nothing_worked=load is not None and load.hope.nothing_worked,
+            disk=load.disk if load else None,
+            leaving=self.leaving,
+            journal=journal,
+            place=notebook.place if notebook else "",
+            in_place=notebook is not None and notebook.in_place,
+            digest=digest(self.run_id, self.name, totals, journal) if has_ended else None,
+            notes=tuple(load.rests.findings()) if load else (),
+        )
+
+    def _take_in(self, told: bundle.Bundle, classes: list[type[UserClass]], tell: Say) -> None:
+        names = {user_class.__name__ for user_class in classes}
+        if names != set(told.shares):
+            raise ConfigError(
+                f"its locustfile has the user classes {', '.join(sorted(names)) or 'none'}, the master's "
+                f"{', '.join(sorted(told.shares))}: give both the same locustfile (or the worker `-f -`)"
+            )
+        told.options.results_dir = getattr(self._environment.parsed_options, "results_dir", None)
+        settings = options.read(told.options, None)
+        load = Load(settings, tell, self.name)
+        try:
+            load.join(classes, told.shares)
+            self.notebook = Notebook.open(settings.results_dir, told.run, self.name)
+        except BaseException:
+            load.engine.close()
+            raise
+        self.load, self.state = load, "ready"
+
+    def _note_clock(self, order: Order, now_ns: int, notebook: Notebook) -> None:
+        when_ns, offset_ns = self._clock_noted
+        is_due = offset_ns != order.offset_ns or now_ns - when_ns > CLOCK_NS
+        if order.uncertainty_ns is not None and is_due:
+            self._clock_noted = (now_ns, order.offset_ns)
+            notebook.note_clock(now_ns, order.offset_ns, order.uncertainty_ns)
+
+
+class _Pause:
+    """Lets others have their turn every `SLICE_NS` of work."""
+
+    def __init__(self) -> None:
+        self._due_ns = unix_now_ns() + SLICE_NS
+
+    def __call__(self) -> None:
+        if unix_now_ns() > self._due_ns:
+            gevent.sleep(0)
+            self._due_ns = unix_now_ns() + SLICE_NS

@@ -1,0 +1,299 @@
+"""The parts of a distributed run, seen from its master: orders out, reports in, nobody forgotten at the end.
+
+    enlist   each worker gets its bundle and says that it is ready, or why not
+    tell     the plan has changed: orders go out, at most every `PAUSE_S`; each worker hears something each second
+    drain    every worker says its last word, and its journal is brought here (`harness.distributed.collecting`)
+    settle   the results are written; workers may clear away
+
+Messages are whole states (`harness.orders`), so nothing depends on one of them. Locust decides who is there: a worker
+whose heartbeats have stopped is lost, and its users are spread over the others. A worker that comes back is taken in
+again; one that is new gets a bundle.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+from locust import runners
+from locust.runners import MasterRunner
+
+from harness import live, orders
+from harness.clock import unix_now_ns
+from harness.distributed.collecting import Collecting
+from harness.distributed.hand import Hand
+from harness.distributed.incidents import Incidents
+from harness.distributed.roster import Bundle, Roster
+from harness.errors import ConfigError
+from harness.grid import clean
+from harness.hope import Hope
+from harness.orders import Report
+from harness.parts import Director, Finding
+from harness.record import Outcome
+from harness.say import say
+
+__all__ = ["Crew"]
+
+_SLEEP: Final = monkey.get_original("time", "sleep")
+
+# Locust's own patience is 3 s. A line that drops everything for 5 s needs up to 7 s to be heard again, TCP's repeats being
+# spaced out; nothing is won by counting its worker out for that.
+LIVENESS_S: Final = 10
+PERIOD_S: Final = 1.0  # between orders that say nothing new
+PAUSE_S: Final = 0.02  # between others
+LEAD_NS: Final = 100_000_000  # a level opens so long after the order went out
+UP_S: Final = 60.0  # for users to be up, after Locust has started them
+END_S: Final = 60.0  # for a last word, after the drain's own time
+
+
+class Crew:
+    """All workers of one master; run after run."""
+
+    def __init__(self, runner: MasterRunner, gone: Callable[[], object]) -> None:
+        """`gone` is called when there is nobody left to work, or no use in it."""
+        runners.HEARTBEAT_LIVENESS = LIVENESS_S
+        self._runner = runner
+        self._gone = gone
+        self._changed = Event()
+        self._roster = Roster(runner, self._changed.set)
+        self._collecting = Collecting(self._send)
+        self._run: Director | None = None
+        self._incidents: Incidents | None = None  # while there is load
+        self._begun_ns = 0
+        self._is_over = True
+        self._gives_up = self._settled = False
+        self._sent: dict[str, tuple[object, int]] = {}
+        self._said: set[str] = set()
+        self._beat: gevent.Greenlet | None = None
+        self._rising: gevent.Greenlet | None = None
+        for kind, listener in (
+            (orders.REPORT, self._on_report),
+            (orders.GET, self._on_get),
+            (orders.CHUNK, self._on_chunk),
+            (orders.SAY, self._on_say),
+        ):
+            runner.register_message(kind, listener, concurrent=kind == orders.GET)
+        runner.environment.events.worker_report.add_listener(self._on_live)
+        runner.environment.events.worker_connect.add_listener(lambda **_: self._changed.set())
+
+    def enlist(self, run: Director, bundle: Bundle, least: int, wait_s: int) -> None:
+        """Have all workers prepare themselves; returns when they are ready.
+
+        Args:
+            run: what they are to work for.
+            bundle: the lines of what each prepares itself from.
+            least: workers there must be.
+            wait_s: how long to wait for them; 0 is for ever.
+
+        Raises:
+            ConfigError: they did not come, or what is wrong with which of them.
+        """
+        roster = self._roster
+        roster.assemble(least, wait_s)
+        self._run, self._incidents = run, None
+        self._sent, self._said = {}, set()
+        self._is_over = self._gives_up = self._settled = False
+        roster.clear(bundle)
+        self._beat = gevent.spawn(self._keep_beating, run)
+        roster.await_(lambda: roster.is_settled, roster.late)
+        if problems := roster.problems:
+            self.settle()
+            raise ConfigError("\n".join(problems))
+
+    def begin(self, run: Director) -> None:
+        """Load begins."""
+        self._begun_ns = unix_now_ns()
+        self._incidents = Incidents(run, self._roster, self._runner, self._gone)
+        hands = self._roster.hands.values()
+        for hand in hands:
+            hand.silence_ns, hand.heard_ns = 0, self._begun_ns
+        run.event(f"{len(hands)} workers: {', '.join(hand.name for hand in hands)}")
+
+    def tell(self) -> None:
+        """The plan has changed."""
+        self._changed.set()
+
+    def when_up(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
+        """Once the workers say that they have them."""
+        if self._rising is not None:
+            self._rising.kill(block=False)
+        self._rising = gevent.spawn(self._rise, users, then)
+
+    def drain(self, *, at_once: bool) -> None:
+        """Wait for every last word, and for the journals."""
+        if self._is_over or self._incidents is None:
+            return
+        if at_once:
+            self.give_up()
+        self._changed.set()
+        limit_ns = unix_now_ns() + int((self._runner.environment.stop_timeout + END_S) * 1e9)
+        while late := [hand for hand in self._roster.hands.values() if hand.is_present]:
+            gevent.sleep(PAUSE_S)
+            for hand in late if unix_now_ns() > limit_ns else ():
+                self._incidents.lose(hand, f"did not come to an end in {END_S:g} s")
+        self._collecting.join()
+        self._is_over = True
+
+    def give_up(self) -> None:
+        """What is in flight is cancelled."""
+        self._gives_up = True
+        self._changed.set()
+
+    def settle(self) -> None:
+        """Tell all that their copies may go. Locust's own messages come after it."""
+        self._settled = self._is_over = True
+        if self._beat is not None:
+            self._beat.kill()
+            self._beat = None
+        if self._run is not None:
+            for hand in self._roster.hands.values():
+                self._order(hand, self._run)
+
+    def dismiss(self) -> None:
+        """Nothing will be run: have the workers end too."""
+        if self._beat is not None:
+            self._beat.kill(block=False)
+        self._runner.send_message("quit")
+        _SLEEP(0.1)  # for ZeroMQ's thread to send it; this may be called where no greenlet can wait
+
+    @property
+    def hope(self) -> Hope:
+        """Whether going on is of any use."""
+        return self._incidents.hope if self._incidents else Hope()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way, by the last reports."""
+        return sum(hand.report.in_flight for hand in self._roster.hands.values() if hand.report)
+
+    def counted(self) -> live.View:
+        """What all of them have counted."""
+        segment = self._run.plan.segment if self._run else None
+        said = [hand.live for hand in self._roster.hands.values() if hand.live is not None]
+        return live.merged(said, None if segment is None else segment.index)
+
+    def present(self) -> tuple[int, int]:
+        """(workers heard, workers there were)."""
+        hands = self._roster.hands.values()
+        return sum(not hand.is_lost for hand in hands), len(hands)
+
+    def statements(self) -> list[dict[str, Any]]:
+        """The last word of each."""
+        run_id = self._run.id if self._run else ""
+        return [hand.statement(run_id, self._begun_ns) for hand in self._roster.hands.values()]
+
+    def findings(self) -> list[Finding]:
+        """What their users met with."""
+        return [
+            (status, f"worker {hand.name}: {reason}")
+            for hand in self._roster.hands.values()
+            for status, reason in (hand.report.notes if hand.report else ())
+        ]
+
+    def unverified(self) -> list[str]:
+        """Journals that are not known to be whole: their worker may still write them."""
+        return [hand.file for hand in self._roster.hands.values() if not hand.verified]
+
+    def _keep_beating(self, run: Director) -> None:
+        while True:
+            self._changed.clear()
+            self._look(run)
+            gevent.sleep(PAUSE_S)
+            self._changed.wait(PERIOD_S / 4)
+
+    def _look(self, run: Director) -> None:
+        """Who is there, what follows from what they said, and what they are to hear."""
+        incidents = self._incidents
+        for hand in [] if self._is_over else self._roster.admit(run.elapsed_s if incidents else 0.0):
+            if incidents:
+                incidents.joined(hand)
+        for hand in list(self._roster.hands.values()):
+            if hand.is_present and (how := self._roster.how_lost(hand)):
+                if incidents:
+                    incidents.lose(hand, how)
+                else:
+                    hand.is_lost = True
+        if incidents and not self._is_over:
+            run.look()
+        now_ns = unix_now_ns()
+        for hand in self._roster.hands.values():
+            news, sent_ns = self._sent.get(hand.id, (None, 0))
+            if news != self._news(hand, run) or now_ns - sent_ns >= PERIOD_S * 1e9:
+                self._order(hand, run)
+
+    def _news(self, hand: Hand, run: Director) -> object:
+        """What of its next order it has to hear at once."""
+        step = hand.step(run.plan) if self._incidents else None
+        return step, run.plan.is_stopped, self._gives_up, hand.is_taken, hand.offer is not None, hand.is_lost
+
+    def _order(self, hand: Hand, run: Director) -> None:
+        now_ns = unix_now_ns()
+        self._sent[hand.id] = (self._news(hand, run), now_ns)
+        order = hand.order(
+            run.id,
+            run.plan if self._incidents else None,
+            now_ns,
+            drain_s=float(self._runner.environment.stop_timeout),
+            give_up=self._gives_up,
+            settled=self._settled,
+        )
+        self._send(hand.id, orders.ORDER, order.wire())
+
+    def _send(self, client_id: str, kind: str, data: dict[str, Any]) -> None:
+        self._runner.send_message(kind, data, client_id)
+
+    def _rise(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
+        """Wait until so many are up; each order is answered with what is so now."""
+        run, limit_ns = self._run, unix_now_ns() + int(UP_S * 1e9)
+        while run is not None:
+            hands = self._roster.hands.values()
+            up = {hand.name: hand.users for hand in hands if hand.is_ready and not hand.is_lost}
+            if sum(up.values()) == users:
+                return then(up, unix_now_ns() + LEAD_NS)
+            if unix_now_ns() > limit_ns:
+                run.event(
+                    f"only {sum(up.values())} of {users} users are up after {UP_S:g} s; going on with them"
+                )
+                return then(up, unix_now_ns() + LEAD_NS)
+            for hand in hands:
+                self._order(hand, run)
+            gevent.sleep(0.1)
+        return None
+
+    def _on_report(self, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        hand, run, incidents = self._roster.hands.get(msg.node_id), self._run, self._incidents
+        try:
+            report = Report.read(msg.data)
+        except ValueError:
+            return
+        if hand is None or run is None or report.run_id != run.id:
+            return
+        before = hand.report
+        hand.hear(report, unix_now_ns())
+        self._changed.set()
+        if report.state != "preparing":
+            self._roster.has_it(hand)
+        if incidents is None:
+            return
+        run.hear(hand.name, hand.tallies())
+        incidents.follow(hand, report, before, self.counted().outcomes[Outcome.OK] if report.problem else 0)
+        if hand.has_ended and not hand.is_taken and hand.is_sealed(run.id):
+            self._collecting.take(hand, run.directory.path, self._changed.set)
+
+    def _on_get(self, msg: Any, **_: object) -> None:  # noqa: ANN401
+        self._send(msg.node_id, orders.CHUNK, self._roster.answer(msg.data))
+
+    def _on_chunk(self, msg: Any, **_: object) -> None:  # noqa: ANN401
+        self._collecting.deliver(msg.node_id, msg.data)
+
+    def _on_say(self, msg: Any, **_: object) -> None:  # noqa: ANN401
+        said = msg.data.get("line") if isinstance(msg.data, dict) else None
+        hand, line = self._roster.hands.get(msg.node_id), clean(str(said))[:1000]
+        if line not in self._said:
+            self._said.add(line)
+            say(f"worker {hand.name if hand else msg.node_id}: {line}")
+
+    def _on_live(self, client_id: str, data: Mapping[str, Any], **_: object) -> None:
+        if hand := self._roster.hands.get(client_id):
+            hand.live = data.get("tokenswarm", hand.live)

@@ -1,0 +1,79 @@
+"""What can happen to workers while load runs, and what follows from it: a line said and kept, and load set right again.
+
+leaves     it was told to go: what it had not given out goes to others
+is lost    Locust does not hear it any more: so too, and its users are started elsewhere
+came back  it is counted on again; Locust starts users there
+hopeless   no request of it can succeed: the run ends
+"""
+
+from collections.abc import Callable
+
+import gevent
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
+
+from harness.clock import unix_now_ns
+from harness.distributed.hand import Hand
+from harness.distributed.roster import Roster
+from harness.hope import Hope
+from harness.orders import Report
+from harness.parts import Director
+
+__all__ = ["Incidents"]
+
+
+class Incidents:
+    """Those of one run whose load has begun."""
+
+    def __init__(
+        self, run: Director, roster: Roster, runner: MasterRunner, gone: Callable[[], object]
+    ) -> None:
+        """`gone` is called when there is nobody left to work, or no use in it."""
+        self.hope = Hope()
+        self._run = run
+        self._roster = roster
+        self._runner = runner
+        self._gone = gone
+
+    def follow(self, hand: Hand, report: Report, before: Report | None, succeeded: int) -> None:
+        """See what is new in a report; `succeeded`: requests of all workers that did."""
+        if hand.is_lost and not hand.has_ended:
+            self._regain(hand)
+        if report.leaving and not (before and before.leaving):
+            hand.events.append(report.leaving)
+            self._run.event(f"worker {hand.name} leaves: {report.leaving}")
+            self._run.plan.lose(hand.name, unix_now_ns())
+        if report.disk and not (before and before.disk):
+            self._run.event(f"worker {hand.name}: {report.disk}")
+        if report.problem and self.hope.lost is None:
+            nothing = report.nothing_worked and not succeeded
+            self.hope = Hope(lost=f"worker {hand.name}: {report.problem}", nothing_worked=nothing)
+            self._gone()
+
+    def joined(self, hand: Hand) -> None:
+        """A worker has come after load began."""
+        hand.events.append(f"joined {hand.joined_s:.1f} s after load began")
+        self._run.event(f"worker {hand.name} joined {hand.joined_s:.1f} s after load began")
+
+    def lose(self, hand: Hand, how: str) -> None:
+        """A worker `how`: nothing is expected of it."""
+        hand.is_lost = True
+        hand.events.append(f"{how}, {self._run.elapsed_s:.1f} s after load began")
+        self._run.event(f"worker {hand.name} is lost: it {how}")
+        self._run.plan.lose(hand.name, hand.heard_ns)
+        if self._run.plan.is_stopped:
+            return
+        if any(not other.is_lost for other in self._roster.hands.values()):
+            gevent.spawn(self._spread)
+        else:
+            self._gone()
+
+    def _regain(self, hand: Hand) -> None:
+        hand.is_lost = False
+        hand.events.append(f"came back {self._run.elapsed_s:.1f} s after load began")
+        self._run.event(f"worker {hand.name} came back")
+        self._run.plan.regain(hand.name)
+
+    def _spread(self) -> None:
+        """Have Locust start a lost worker's users elsewhere."""
+        if self._runner.state in (STATE_RUNNING, STATE_SPAWNING) and self._runner.worker_count:
+            self._runner.start(self._runner.target_user_count, self._runner.spawn_rate)

@@ -1,0 +1,146 @@
+"""Who works for a master, and what each of them was given to prepare itself with.
+
+Locust knows who is connected; here each becomes a `Hand` with a name and a share of the prompts. The share is put together in
+a greenlet and waits on the shelf until the worker has it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import gevent
+from locust.runners import STATE_MISSING, MasterRunner
+
+from harness.clock import unix_now_ns
+from harness.distributed.hand import Hand, name_of
+from harness.distributed.parcel import BytesSource, Shelf, offer
+from harness.errors import ConfigError
+from harness.say import say
+from harness.workload import Sharing
+
+__all__ = ["Bundle", "Roster"]
+
+Bundle = Callable[[Sharing], Iterator[bytes]]  # the lines of one worker's bundle
+
+TURN: Final = 20  # lines of a bundle that are put together before others have their turn
+
+
+class Roster:
+    """The workers of one run."""
+
+    def __init__(self, runner: MasterRunner, changed: Callable[[], None]) -> None:
+        """`changed` is called when there is news for a worker."""
+        self.hands: dict[str, Hand] = {}
+        self.workers = 1  # that the prompts were shared out among
+        self._runner = runner
+        self._changed = changed
+        self._bundle: Bundle = lambda _: iter(())
+        self._shelf = Shelf()
+        self._problem: str | None = None
+
+    def clear(self, bundle: Bundle) -> None:
+        """Another run, with these bundles."""
+        self.hands, self._bundle, self._problem = {}, bundle, None
+        self.workers = max(1, len(self.clients()))
+
+    def clients(self) -> list[Any]:
+        """Locust's own entries of those that it hears."""
+        return [client for client in self._runner.clients.all if client.state != STATE_MISSING]
+
+    def how_lost(self, hand: Hand) -> str | None:
+        """Why Locust does not count on it any more; None if it does."""
+        client = self._runner.clients.get(hand.id)
+        if client is None:
+            return "is gone"
+        return "has not been heard for a while" if client.state == STATE_MISSING else None
+
+    def admit(self, elapsed_s: float) -> list[Hand]:
+        """Those that are new here."""
+        new = []
+        for client in self.clients():
+            if client.id not in self.hands:
+                name = name_of(client.id, self._runner.get_worker_index(client.id))
+                sharing = Sharing.of(len(self.hands), self.workers)
+                hand = self.hands[client.id] = Hand(client.id, name, elapsed_s, unix_now_ns())
+                new.append(hand)
+                gevent.spawn(self._equip, hand, sharing)
+        return new
+
+    def answer(self, get: object) -> dict[str, Any]:
+        """A piece of a bundle."""
+        return self._shelf.answer(get)
+
+    def has_it(self, hand: Hand) -> None:
+        """A worker has read its bundle."""
+        if hand.offer is not None:
+            self._shelf.drop(hand.offer.name)
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the run cannot begin, a line each."""
+        refused = [hand for hand in self.hands.values() if hand.report and hand.report.state == "refused"]
+        lines = [
+            f"worker {hand.name}: {line}"
+            for hand in refused
+            for line in ((hand.report and hand.report.problem) or "").splitlines()
+        ]
+        return [*([self._problem] if self._problem else []), *lines]
+
+    @property
+    def is_settled(self) -> bool:
+        """All that are there are ready, or it is known why the run cannot begin."""
+        there = [hand for hand in self.hands.values() if not hand.is_lost]
+        enough = bool(there) and len(there) >= min(self.workers, len(self.clients()))
+        return bool(self.problems) or (enough and all(hand.is_ready for hand in there))
+
+    def late(self) -> str:
+        """Who is not ready."""
+        names = [hand.name for hand in self.hands.values() if not hand.is_ready]
+        return f"{', '.join(names)} still preparing" if names else "none is connected"
+
+    def assemble(self, least: int, wait_s: int) -> None:
+        """Wait until so many are connected.
+
+        Raises:
+            ConfigError: they are not after `wait_s`, if that is not 0.
+        """
+        begin_ns = unix_now_ns()
+
+        def here() -> str:
+            return f"{len(self.clients())} of {least} are here"
+
+        def enough() -> bool:
+            if len(self.clients()) >= least:
+                return True
+            if wait_s and unix_now_ns() - begin_ns > wait_s * 1e9:
+                raise ConfigError(
+                    f"{here()} after {wait_s} s (--expect-workers-max-wait): start the missing workers, and see that "
+                    "they reach this master's port (5557, or --master-bind-port)"
+                )
+            return False
+
+        self.await_(enough, here)
+
+    def await_(self, done: Callable[[], bool], why: Callable[[], str]) -> None:
+        """Wait, and say every few seconds what for."""
+        looks = 0
+        while not done():
+            gevent.sleep(0.05)
+            looks += 1
+            if looks % 100 == 0:
+                say(f"waiting for workers: {why()}")
+
+    def _equip(self, hand: Hand, sharing: Sharing) -> None:
+        """Put its bundle on the shelf."""
+        lines = []
+        try:
+            for number, line in enumerate(self._bundle(sharing)):
+                lines.append(line)
+                if number % TURN == 0:
+                    gevent.sleep(0)
+            source = BytesSource(b"".join(lines))
+            given = offer(f"bundle-{hand.name}", source)
+            self._shelf.put(given, source)
+            hand.offer = given
+        except (TypeError, ValueError) as error:  # an option that is no JSON, of a locustfile's own
+            self._problem = f"the options cannot be sent to workers ({error})"
+        self._changed()

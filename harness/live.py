@@ -1,0 +1,251 @@
+"""What one part of a run has counted so far, and how the parts' counts become one view of the run.
+
+A part is a worker, or the one process of a local run. It adds each record as it comes (`Live`) and says all
+that it has counted since the run began with each of Locust's reports (`Live.stored`), so a report that is
+lost or comes twice does no harm. `merged` makes one `View` of what the parts said last.
+
+Percentiles come from merged sketches, never from averages: DDSketch's bins are 2 % wide, so a quantile is
+within 1 % of the order statistic that numpy calls `lower`, and bins of several parts add up to the bins of
+all their requests. The sketches look at the segment that is under way and begin anew with each: requests of
+phase `measure` with outcome `ok`, those where the figure was measured.
+
+Pure: no clock, no socket, no Locust. These figures are for looking on while load runs; those of the results
+are computed from the records (`harness.metrics`).
+"""
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ddsketch.mapping import LogarithmicMapping
+from ddsketch.store import DenseStore
+
+from harness.errors import ErrorClass
+from harness.record import Outcome, Phase, RequestRecord
+
+VERSION: Final = 1
+FIGURES: Final = ("ttft_ms", "tpot_ms", "e2e_ms", "output_tokens_per_s")
+
+# One microsecond to 28 hours, or a token in 17 minutes to a hundred million a second. What is beyond counts
+# as the end of the range: that is what bounds a sketch, whatever a server or a peer may say.
+LOWEST, HIGHEST = 1e-3, 1e8
+_BINS: Final = LogarithmicMapping(relative_accuracy=0.01)
+_FIRST, _LAST = _BINS.key(LOWEST), _BINS.key(HIGHEST)
+_BIN_MOST: Final = 2**32 - 1
+_MOST: Final = 2**63 - 1  # msgpack's own limit is just above
+
+STORED_BYTES: Final = 22_000
+"""No `Live.stored` takes more as msgpack. 1,268 bins of 4 bytes a figure at worst; 2 to 6 kB are usual."""
+
+_COUNTERS: Final = ("sent", "prompt_tokens", "output_tokens", "uncounted")
+_KEYS: Final = frozenset({"version", "segment", "outcomes", "errors", "sketches", *_COUNTERS})
+_OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
+_WORDS: Final = frozenset(word.value for word in ErrorClass)
+
+
+class Malformed(ValueError):
+    """What a part said cannot be read."""
+
+
+class Sketch:
+    """How one figure is distributed. Values are positive; a quantile is within 1 %."""
+
+    __slots__ = ("store",)
+
+    def __init__(self) -> None:
+        self.store = DenseStore()
+
+    @property
+    def count(self) -> int:
+        """How many values it has seen."""
+        return int(self.store.count)
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.store.add(_BINS.key(min(max(value, LOWEST), HIGHEST)))
+
+    def merge(self, other: "Sketch") -> None:
+        """Count all of another's values too; the other stays as it is."""
+        self.store.merge(other.store)
+
+    def quantile(self, share: float) -> float | None:
+        """The value at rank `share` x (count - 1), rounded down, 0 <= share <= 1; None without values."""
+        if not self.store.count:
+            return None
+        return _BINS.value(self.store.key_at_rank(share * (self.store.count - 1)))
+
+    def stored(self) -> list[int | bytes]:
+        """[key of the first bin, the bins' counts in order as little-endian unsigned 32-bit integers]."""
+        store = self.store
+        if not store.count:
+            return [0, b""]
+        bins = store.bins[store.min_key - store.offset : store.max_key - store.offset + 1]
+        return [store.min_key, struct.pack(f"<{len(bins)}I", *(min(int(n), _BIN_MOST) for n in bins))]
+
+    @classmethod
+    def read(cls, stored: object) -> "Sketch":
+        """What `stored` gave.
+
+        Raises:
+            Malformed: anything else, bins outside the range among it.
+        """
+        first, packed = stored if isinstance(stored, (list, tuple)) and len(stored) == 2 else (None, None)
+        if type(first) is not int or not isinstance(packed, bytes) or len(packed) % 4:
+            raise Malformed("a sketch is not [int, bytes]")
+        last = first + len(packed) // 4 - 1
+        if packed and (first < _FIRST or last > _LAST):
+            raise Malformed("bins outside the range of a sketch")
+        counts = struct.unpack(f"<{len(packed) // 4}I", packed)
+        sketch = cls()
+        if total := sum(counts):
+            store = sketch.store
+            store.bins, store.count = [float(n) for n in counts], total
+            store.offset, store.min_key, store.max_key = first, first, last
+        return sketch
+
+
+class Live:
+    """What this part has counted, from the beginning of the run. Made anew for each run.
+
+    `sent`: requests of which a byte went out. `uncounted`: succeeded requests whose output tokens nobody has
+    counted so far. Tokens are those that servers said, of requests of any phase and outcome.
+    """
+
+    __slots__ = ("errors", "outcomes", "segment", "sketches", *_COUNTERS)
+
+    def __init__(self) -> None:
+        self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
+        self.errors: dict[str, int] = {}  # error class -> requests
+        self.sent = self.prompt_tokens = self.output_tokens = self.uncounted = 0
+        self.segment = 0  # whose requests the sketches look at
+        self.sketches = _sketches()
+
+    def add(self, record: RequestRecord, segment: int) -> None:
+        """Count one finished request that was given leave in this segment of the plan (0, 1, ...)."""
+        self.outcomes[record.outcome] += 1
+        self.sent += record.sent_ns is not None
+        self.prompt_tokens += record.prompt_tokens or 0
+        self.output_tokens += record.output_tokens or 0
+        if record.error_class is not None:
+            word = record.error_class.value
+            self.errors[word] = self.errors.get(word, 0) + 1
+        if record.outcome is not Outcome.OK:
+            return
+        self.uncounted += record.output_tokens is None
+        if record.phase is not Phase.MEASURE or segment < self.segment:
+            return  # a late one of a segment that is over: in no sketch of this one
+        if segment > self.segment:
+            self.segment, self.sketches = segment, _sketches()
+        for figure, sketch in self.sketches.items():
+            value = getattr(record, figure)
+            if value is not None:
+                sketch.add(value)
+
+    def stored(self) -> dict[str, Any]:
+        """All of it, for a message: str, int, bytes, list and dict, `STORED_BYTES` at most as msgpack."""
+        return {
+            "version": VERSION,
+            "segment": self.segment,
+            "outcomes": {outcome.value: min(number, _MOST) for outcome, number in self.outcomes.items()},
+            "errors": {word: min(number, _MOST) for word, number in self.errors.items()},
+            **{name: min(getattr(self, name), _MOST) for name in _COUNTERS},
+            "sketches": {figure: sketch.stored() for figure, sketch in self.sketches.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the parts have counted together; counters as in `Live`."""
+
+    outcomes: Mapping[Outcome, int]
+    errors: Mapping[str, int]
+    sent: int
+    prompt_tokens: int
+    output_tokens: int
+    uncounted: int
+    segment: int | None  # whose requests the sketches look at; None: no part has said anything
+    sketches: Mapping[str, Sketch]
+    parts: int  # whose counters these are
+    skipped: int = 0  # that said what cannot be read
+
+    def quantile(self, figure: str, share: float) -> float | None:
+        """A quantile of one of `FIGURES` over the segment so far; None without values."""
+        return self.sketches[figure].quantile(share)
+
+    def count(self, figure: str) -> int:
+        """Of how many requests that is."""
+        return self.sketches[figure].count
+
+
+def merged(values: Iterable[object], segment: int | None = None) -> View:
+    """One view of what each part said last (`Live.stored`), in any order.
+
+    Args:
+        values: one a part. What cannot be read, is of another version or contradicts itself is skipped
+            and counted, as a whole; nothing raises.
+        segment: the one under way; sketches of a part at any other are left out, its counters are not.
+            None: the latest that a part says it is at.
+    """
+    parts: list[View] = []
+    skipped = 0
+    for value in values:
+        try:
+            parts.append(_read(value))
+        except Malformed:
+            skipped += 1
+    at = max((part.segment or 0 for part in parts), default=None) if segment is None else segment
+    errors: Counter[str] = Counter()
+    sketches = _sketches()
+    for part in parts:
+        errors.update(part.errors)
+        for figure, sketch in sketches.items() if part.segment == at else ():
+            sketch.merge(part.sketches[figure])
+    return View(
+        outcomes={outcome: sum(part.outcomes[outcome] for part in parts) for outcome in Outcome},
+        errors=dict(sorted(errors.items())),
+        **{name: sum(getattr(part, name) for part in parts) for name in _COUNTERS},
+        segment=at,
+        sketches=sketches,
+        parts=len(parts),
+        skipped=skipped,
+    )
+
+
+def _sketches() -> dict[str, Sketch]:
+    return {figure: Sketch() for figure in FIGURES}
+
+
+def _read(value: object) -> View:
+    """What one part said; raises Malformed where that is not what `Live.stored` gives."""
+    said = _mapping(value, _KEYS)
+    if said["version"] != VERSION:
+        raise Malformed("another version")
+    outcomes = _mapping(said["outcomes"], _OUTCOMES)
+    errors = _mapping(said["errors"], _WORDS, some=True)
+    sketches = _mapping(said["sketches"], frozenset(FIGURES))
+    view = View(
+        outcomes={outcome: _number(outcomes[outcome.value]) for outcome in Outcome},
+        errors={word: _number(number) for word, number in errors.items()},
+        **{name: _number(said[name]) for name in _COUNTERS},
+        segment=_number(said["segment"]),
+        sketches={figure: Sketch.read(sketches[figure]) for figure in FIGURES},
+        parts=1,
+    )
+    succeeded = view.outcomes[Outcome.OK]
+    if view.uncounted > succeeded or any(view.count(figure) > succeeded for figure in FIGURES):
+        raise Malformed("more was measured than succeeded")
+    return view
+
+
+def _mapping(value: object, keys: frozenset[str], *, some: bool = False) -> Mapping[str, object]:
+    if not isinstance(value, Mapping) or not (value.keys() <= keys if some else value.keys() == keys):
+        raise Malformed("not the keys there should be")
+    return value
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise Malformed("not a count")
+    return value

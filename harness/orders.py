@@ -1,0 +1,149 @@
+"""What a master and its workers tell each other: whole states, never increments.
+
+    Order    master -> worker   what holds from now on. Sent on every change and once a second
+    Report   worker -> master   how it stands. The answer to every order, and sent on changes that matter
+
+A message that is lost, late or doubled does no harm: the next one says everything again. Both are dicts of msgpack's
+types on the wire. `read` trusts nothing: what is not such a message is a ValueError. Times are Unix ns by the sender's
+clock unless they say otherwise; `echo_ns`, `got_ns` and `sent_ns` are what clock offsets are computed
+from (`harness.distributed.clocks`).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+import orjson
+
+__all__ = ["CHUNK", "GET", "ORDER", "REPORT", "SAY", "Order", "Report", "Step", "Tally", "Totals", "digest"]
+
+T = TypeVar("T")
+
+ORDER: Final = "tokenswarm.order"
+REPORT: Final = "tokenswarm.report"
+GET: Final = "tokenswarm.get"
+CHUNK: Final = "tokenswarm.chunk"
+SAY: Final = "tokenswarm.say"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A part's share of the segment that load belongs to."""
+
+    index: int  # of the segment; they are numbered in order of opening
+    level: int  # users of all parts together; 0 while users are still starting
+    repeat: int
+    open_ns: int  # by the run's clock; before it the last step goes on
+    warmup: int  # requests of this part that are not measured
+    quota: int | None  # measured requests granted so far, in all; None: until load is stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """How far a part is with a segment. Stamps by its own clock; None: has not happened."""
+
+    index: int
+    given: int = 0  # leaves to send a measured request
+    warmup_given: int = 0
+    done: int = 0  # measured requests that are over
+    in_flight: int = 0
+    first_ns: int | None = None  # the first leave of all
+    start_ns: int | None = None  # the first measured one
+    end_ns: int | None = None  # the first request to end when nothing was left to give
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What a part counted over the run. offered = succeeded + failed + cancelled, once nothing is in flight."""
+
+    offered: int = 0
+    sent: int = 0
+    succeeded: int = 0
+    failed: Mapping[str, int] = field(default_factory=dict)
+    cancelled: int = 0
+    dropped: int = 0  # journal lines that were lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a worker is to do. It answers each with a `Report`."""
+
+    run_id: str
+    sent_ns: int
+    name: str  # what the worker is called in this run
+    bundle: Mapping[str, Any] | None = None  # the offer of the parcel it prepares itself from
+    offset_ns: int = 0  # its clock minus the run's, as last estimated
+    uncertainty_ns: int | None = None  # None: not estimated yet
+    step: Step | None = None
+    drain_s: float = 0.0  # for what is in flight when load is stopped
+    stopped: bool = False
+    give_up: bool = False  # what is in flight is cancelled now
+    taken: bool = False  # the master has its journal, and it holds
+    settled: bool = False  # the results are written: its own copy may go
+
+    def wire(self) -> dict[str, Any]:
+        """As it is sent."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, message: object) -> Self:
+        """A message's order.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return _read(cls, message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a worker stands."""
+
+    run_id: str  # "" before its first order
+    state: str  # preparing, ready, refused, ended
+    sent_ns: int
+    echo_ns: int | None = None  # the order's own `sent_ns` that this answers, and when it came
+    got_ns: int | None = None
+    host: str = ""
+    pid: int = 0
+    users: int = 0
+    in_flight: int = 0
+    tallies: tuple[Tally, ...] = ()  # of the last segments
+    totals: Totals = field(default_factory=Totals)
+    problem: str | None = None  # why it cannot do its part: refused, or no request can succeed
+    nothing_worked: bool = False
+    disk: str | None = None  # what is wrong with its journal
+    leaving: str | None = None  # why it is about to go
+    journal: Mapping[str, Any] | None = None  # the offer of its closed journal
+    place: str = ""  # of the journal: host:path
+    in_place: bool = False  # the journal lies in the master's own run directory
+    digest: str | None = None  # of the totals and the journal: its last word
+    notes: tuple[tuple[str, str], ...] = ()  # findings for the verdict
+
+    def wire(self) -> dict[str, Any]:
+        """As it is sent."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, message: object) -> Self:
+        """A message's report.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return _read(cls, message)
+
+
+def digest(run_id: str, name: str, totals: Totals, journal: Mapping[str, Any] | None) -> str:
+    """What a worker's last word is sealed with: SHA-256 of all it says there, so that no half of it passes."""
+    said = orjson.dumps([run_id, name, asdict(totals), journal], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(said).hexdigest()
+
+
+def _read(kind: type[T], message: object) -> T:
+    try:
+        return msgspec.convert(message, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{kind.__name__}: {error}") from None

@@ -1,0 +1,189 @@
+"""Those who send, as a run sees them; and the one part of a local run.
+
+A run says what its plan is now (`tell`), its parts say how far they are (`Director.hear`). A distributed run's parts
+are on its workers (`harness.distributed.crew`).
+"""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from os import getpid
+from typing import Any, Protocol
+
+from harness import live
+from harness.clock import unix_now_ns
+from harness.hope import Hope
+from harness.load import LOCAL, Load
+from harness.orders import Tally
+from harness.plan import Plan
+from harness.record import RequestRecord
+from harness.results import RunDirectory
+from harness.scribe import Scribe
+
+__all__ = ["Alone", "Director", "Finding", "Parts"]
+
+Finding = tuple[str, str]
+
+
+class Director(Protocol):
+    """A run, as its parts see it (`harness.run`)."""
+
+    id: str
+    plan: Plan
+    scribe: Scribe
+    directory: RunDirectory
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since load began."""
+
+    def hear(self, name: str, tallies: Sequence[Tally]) -> None:
+        """How far a part is, stamps on this process's clock, Unix ns."""
+
+    def look(self) -> None:
+        """What follows from that."""
+
+    def event(self, what: str) -> None:
+        """Something worth knowing afterwards."""
+
+
+class Parts(Protocol):
+    """Those who send, as a run sees them."""
+
+    def begin(self, run: Director) -> None:
+        """Load begins."""
+
+    def tell(self) -> None:
+        """The plan has changed."""
+
+    def when_up(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
+        """Call `then(users of each part, when to open in Unix ns)` once all `users` are known to be up."""
+
+    def drain(self, *, at_once: bool) -> None:
+        """Load is stopped: wait for the last word of each part; `at_once` gives up what is in flight."""
+
+    def settle(self) -> None:
+        """The results are written."""
+
+    @property
+    def hope(self) -> Hope:
+        """Whether going on is of any use."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+
+    def give_up(self) -> None:
+        """What is in flight is cancelled."""
+
+    def counted(self) -> live.View:
+        """What all of them have counted."""
+
+    @property
+    def present(self) -> Callable[[], tuple[int, int]] | None:
+        """Gives (workers heard, workers there were); None in a local run."""
+
+    def statements(self) -> list[dict[str, Any]]:
+        """The last word of each, for run.json."""
+
+    def findings(self) -> list[Finding]:
+        """Doubts that only they know of."""
+
+    def unverified(self) -> list[str]:
+        """Journals in the run directory that may not be whole."""
+
+
+class Alone:
+    """The one part of a local run."""
+
+    def __init__(
+        self, load: Load, on_record: Callable[[RequestRecord], None], abort: Callable[[], object]
+    ) -> None:
+        self._load = load
+        self._on_record = on_record
+        self._abort = abort
+        self._run: Director | None = None
+
+    def begin(self, run: Director) -> None:
+        """Load begins, here."""
+        self._run = run
+        self._load.begin(run.scribe, on_record=self._on_record, on_change=self._changed, abort=self._abort)
+
+    def tell(self) -> None:
+        """As a call; its answer is how far it is."""
+        if self._run is None:
+            return
+        a_plan = self._run.plan
+        step = None if a_plan.segment is None else a_plan.segment.step(LOCAL)
+        self._load.obey(step, stopped=a_plan.is_stopped)
+        a_plan.hear(LOCAL, self._load.tallies())
+
+    def when_up(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
+        """At once: Locust has just started them."""
+        self._changed()
+        then({LOCAL: users}, unix_now_ns())
+
+    def drain(self, *, at_once: bool) -> None:
+        """Locust has waited for the users, and they are gone."""
+        del at_once
+        self._load.close()
+        self._changed()
+
+    def settle(self) -> None:
+        """There is nothing to clear away."""
+
+    @property
+    def hope(self) -> Hope:
+        """The part's own."""
+        return self._load.hope
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self._load.in_flight
+
+    def give_up(self) -> None:
+        """Its users are gone already, or Locust is told to end them."""
+
+    def counted(self) -> live.View:
+        """What it has counted; the plan's counts are brought up to date with it."""
+        if self._run is not None:
+            self._run.hear(LOCAL, self._load.tallies())
+        return live.merged([self._load.live.stored()])
+
+    @property
+    def present(self) -> None:
+        """There are no workers."""
+
+    def statements(self) -> list[dict[str, Any]]:
+        """Its last word."""
+        elapsed_s = self._run.elapsed_s if self._run else 0.0
+        return [
+            {
+                "name": LOCAL,
+                "host": platform.node(),
+                "pid": getpid(),
+                "state": "ended",
+                "joined_s": 0.0,
+                "last_heard_s": elapsed_s,
+                "longest_silence_s": 0.0,
+                "clock": None,
+                "totals": asdict(self._load.totals()),
+                "signed": True,
+                "journal": None,
+                "events": [],
+            }
+        ]
+
+    def findings(self) -> list[Finding]:
+        """What its users met with."""
+        return self._load.rests.findings()
+
+    def unverified(self) -> list[str]:
+        """Its journal is the run's own."""
+        return []
+
+    def _changed(self) -> None:
+        if self._run is not None:
+            self._run.hear(LOCAL, self._load.tallies())
+            self._run.look()

@@ -1,0 +1,378 @@
+"""What parts count while load runs: exact counters, quantiles within 1 %, and no trust in what a peer says."""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from harness.errors import ErrorClass
+from harness.live import FIGURES, HIGHEST, LOWEST, STORED_BYTES, Live, Sketch, View, merged
+from harness.record import Outcome, Phase, RequestRecord
+
+MS = 1_000_000
+COUNTERS = ("outcomes", "errors", "sent", "prompt_tokens", "output_tokens", "uncounted", "segment")
+
+
+def record(
+    outcome: Outcome = Outcome.OK,
+    phase: Phase = Phase.MEASURE,
+    *,
+    ttft_ms: float = 100,
+    tokens: int | None = 11,
+    error: ErrorClass | None = None,
+    sent: bool = True,
+    streamed: bool = True,
+) -> RequestRecord:
+    """A finished request of 10 tokens in 200 ms after its first."""
+    first = int(ttft_ms * MS)
+    return RequestRecord(
+        request_id="r",
+        name="/chat",
+        worker="w0",
+        level=1,
+        repeat=1,
+        phase=phase,
+        outcome=outcome,
+        error_class=error,
+        scheduled_ns=0,
+        sent_ns=0 if sent else None,
+        end_ns=10**10,
+        first_content_ns=first,
+        last_content_ns=first + 200 * MS,
+        prompt_tokens=None if tokens is None else 50,
+        output_tokens=tokens,
+        streamed=streamed,
+    )
+
+
+def live(*ttfts_ms: float, segment: int = 0) -> Live:
+    """A part that has seen requests of these TTFTs succeed."""
+    part = Live()
+    for ttft_ms in ttfts_ms:
+        part.add(record(ttft_ms=ttft_ms), segment)
+    return part
+
+
+def sketch(values: Sequence[float]) -> Sketch:
+    """A sketch of these values."""
+    made = Sketch()
+    for value in values:
+        made.add(value)
+    return made
+
+
+def bins(of: Sketch) -> tuple[int, int]:
+    """(first, last) key of its bins; (0, -1) where it has none."""
+    first, packed = of.stored()
+    assert isinstance(first, int)
+    assert isinstance(packed, bytes)
+    return first, first + len(packed) // 4 - 1
+
+
+FIRST_KEY, LAST_KEY = bins(sketch([LOWEST]))[0], bins(sketch([HIGHEST]))[1]
+
+
+def sent(value: object) -> Any:
+    """What comes out at the other end of Locust's connection."""
+    return msgpack.loads(msgpack.dumps(value), raw=False, strict_map_key=False)
+
+
+def counts(view: View) -> dict[str, int]:
+    """Of how many requests each figure is."""
+    return {figure: view.count(figure) for figure in FIGURES}
+
+
+def test_every_request_is_counted() -> None:
+    """Outcomes, error classes, bytes out and tokens, whatever the phase."""
+    part = Live()
+    part.add(record(phase=Phase.WARMUP), 0)
+    part.add(record(), 0)
+    part.add(record(tokens=None), 0)
+    part.add(record(Outcome.FAILED, error=ErrorClass.CONNECT, sent=False, tokens=None), 0)
+    part.add(record(Outcome.FAILED, error=ErrorClass.OVERLOAD, tokens=None), 0)
+    part.add(record(Outcome.FAILED, error=ErrorClass.OVERLOAD, tokens=None), 0)
+    part.add(record(Outcome.CANCELLED, Phase.DRAIN, tokens=4), 0)
+    assert part.outcomes == {Outcome.OK: 3, Outcome.FAILED: 3, Outcome.CANCELLED: 1}
+    assert part.errors == {"connect": 1, "overload": 2}
+    assert (part.sent, part.prompt_tokens, part.output_tokens, part.uncounted) == (6, 150, 26, 1)
+
+
+def test_sketches_look_at_measured_successes_only() -> None:
+    """Not at warm-up, drain, failures or what was given up."""
+    part = live(300)
+    part.add(record(phase=Phase.WARMUP), 0)
+    part.add(record(phase=Phase.DRAIN), 0)
+    part.add(record(Outcome.FAILED, error=ErrorClass.TRUNCATED), 0)
+    part.add(record(Outcome.CANCELLED), 0)
+    view = merged([part.stored()])
+    assert counts(view) == dict.fromkeys(FIGURES, 1)
+    assert view.quantile("ttft_ms", 0.5) == pytest.approx(300, rel=0.01)
+    assert view.quantile("tpot_ms", 0.5) == pytest.approx(20, rel=0.01)
+    assert view.quantile("e2e_ms", 0.5) == pytest.approx(500, rel=0.01)
+    assert view.quantile("output_tokens_per_s", 0.5) == pytest.approx(50, rel=0.01)
+
+
+def test_what_was_not_measured_is_in_no_sketch() -> None:
+    """An answer in one piece has an E2E and nothing else; a quantile of nothing is None."""
+    part = Live()
+    part.add(record(streamed=False), 0)
+    part.add(record(tokens=1), 0)
+    view = merged([part.stored()])
+    assert counts(view) == {"ttft_ms": 1, "tpot_ms": 0, "e2e_ms": 2, "output_tokens_per_s": 0}
+    assert view.quantile("tpot_ms", 0.5) is None
+
+
+def test_a_new_segment_begins_anew() -> None:
+    """Sketches are of the segment under way, counters of the whole run; a late one of the last is counted only."""
+    part = live(100, 100)
+    part.add(record(phase=Phase.WARMUP), 1)
+    assert merged([part.stored()]).count("ttft_ms") == 2
+    part.add(record(ttft_ms=900), 1)
+    part.add(record(ttft_ms=100), 0)
+    view = merged([part.stored()])
+    assert view.segment == 1
+    assert counts(view) == dict.fromkeys(FIGURES, 1)
+    assert view.quantile("ttft_ms", 1) == pytest.approx(900, rel=0.01)
+    assert view.outcomes[Outcome.OK] == 5
+
+
+NUMBERS = st.floats(LOWEST, HIGHEST)
+
+
+@given(values=st.lists(NUMBERS, min_size=1, max_size=300), share=st.floats(0, 1))
+@example(values=[LOWEST, HIGHEST], share=1.0)
+@example(values=[1.0] * 101, share=0.29)
+def test_quantiles_are_within_a_hundredth(values: list[float], share: float) -> None:
+    """Of the order statistic that numpy calls `lower`, over eleven decades."""
+    assert sketch(values).quantile(share) == pytest.approx(
+        float(np.quantile(values, share, method="lower")), rel=0.01 + 1e-9
+    )
+
+
+@given(dealt=st.lists(st.tuples(NUMBERS, st.integers(0, 4)), max_size=300), share=st.floats(0, 1))
+def test_a_merge_of_any_split_is_the_sketch_of_all(dealt: list[tuple[float, int]], share: float) -> None:
+    """However the requests fell to the parts, parts without any among them, and in whatever order they are merged."""
+    parts = [sketch([value for value, part in dealt if part == number]) for number in range(5)]
+    together, backwards = Sketch(), Sketch()
+    for part in parts:
+        together.merge(Sketch.read(sent(part.stored())))
+    for part in reversed(parts):
+        backwards.merge(part)
+    whole = sketch([value for value, _ in dealt])
+    assert together.stored() == backwards.stored() == whole.stored()
+    assert together.quantile(share) == whole.quantile(share)
+    assert together.count == whole.count == len(dealt)
+
+
+def test_percentiles_of_unequal_parts_are_not_averages() -> None:
+    """99 quick requests on one worker and one slow on the other: the median is quick, the maximum slow."""
+    view = merged([live(*[100] * 99).stored(), live(9_000).stored()])
+    assert view.quantile("ttft_ms", 0.5) == pytest.approx(100, rel=0.01)
+    assert view.quantile("ttft_ms", 0.98) == pytest.approx(100, rel=0.01)
+    assert view.quantile("ttft_ms", 1) == pytest.approx(9_000, rel=0.01)
+    assert view.count("ttft_ms") == 100
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"), [(0, LOWEST), (-5, LOWEST), (1e-9, LOWEST), (1e300, HIGHEST), (float("inf"), HIGHEST)]
+)
+def test_beyond_the_range_is_its_end(value: float, seen: float) -> None:
+    """So that no value can make a sketch grow, or fail."""
+    assert sketch([value]).quantile(0) == pytest.approx(seen, rel=0.01)
+
+
+def test_what_is_stored_crosses_the_wire() -> None:
+    """Nothing of it changes under Locust's msgpack, and merging one part gives that part."""
+    part = live(100, 200)
+    part.add(record(Outcome.FAILED, error=ErrorClass.RESET, tokens=None), 0)
+    stored = part.stored()
+    assert sent(stored) == stored
+    view = merged([sent(stored)])
+    for name in COUNTERS:
+        assert getattr(view, name) == getattr(part, name), name
+    assert {figure: view.sketches[figure].stored() for figure in FIGURES} == stored["sketches"]
+    assert (view.parts, view.skipped) == (1, 0)
+
+
+def test_its_size_is_bounded() -> None:
+    """Every bin in use and every number as large as it gets: still under the bound, and readable."""
+    part = Live()
+    part.outcomes = dict.fromkeys(Outcome, 2**70)
+    part.errors = dict.fromkeys((word.value for word in ErrorClass), 2**70)
+    part.sent = part.prompt_tokens = part.output_tokens = part.uncounted = 2**70
+    number = LAST_KEY - FIRST_KEY + 1
+    full = Sketch.read([FIRST_KEY, struct.pack(f"<{number}I", *[2**32 - 1] * number)])
+    for _ in range(3):
+        for figure in FIGURES:
+            part.sketches[figure].merge(full)
+    packed = msgpack.dumps(part.stored())
+    assert 0.9 * STORED_BYTES < len(packed) <= STORED_BYTES
+    view = merged([sent(part.stored())])
+    assert (view.parts, view.skipped, view.sent) == (1, 0, 2**63 - 1)
+    assert view.count("ttft_ms") == number * (2**32 - 1)
+
+
+@given(values=st.lists(st.floats(allow_nan=False), max_size=50))
+def test_no_value_makes_a_sketch_grow(values: list[float]) -> None:
+    """Its bins stay within the range whatever is measured."""
+    first, last = bins(sketch(values))
+    assert first > last or FIRST_KEY <= first <= last <= LAST_KEY
+
+
+def test_a_lost_report_does_no_harm() -> None:
+    """The next says everything that was in it."""
+    part = live(100)
+    part.stored()  # lost on its way
+    part.add(record(), 0)
+    assert merged([part.stored()]).outcomes[Outcome.OK] == 2
+
+
+def test_merging_changes_no_part() -> None:
+    """Asked again it says the same, and what was said before stays as it was."""
+    said = [live(100).stored(), live(200).stored()]
+    first = merged(said)
+    for _ in range(2):
+        assert merged(said).sketches["ttft_ms"].stored() == first.sketches["ttft_ms"].stored()
+    assert said == [live(100).stored(), live(200).stored()]
+
+
+def test_a_part_behind_counts_and_is_in_no_sketch() -> None:
+    """Its medians are of another load."""
+    behind, ahead = live(100, 100, 100), live(900, segment=1)
+    view = merged([behind.stored(), ahead.stored()])
+    assert view.segment == 1
+    assert counts(view) == dict.fromkeys(FIGURES, 1)
+    assert view.outcomes[Outcome.OK] == 4
+
+
+def test_a_part_far_ahead_does_not_speak_for_all() -> None:
+    """Told which segment is under way, the view leaves out whoever says another."""
+    view = merged([live(100).stored(), live(900, segment=2**40).stored()], segment=0)
+    assert view.segment == 0
+    assert view.quantile("ttft_ms", 1) == pytest.approx(100, rel=0.01)
+    assert (view.outcomes[Outcome.OK], view.parts) == (2, 2)
+
+
+def test_nobody_has_said_anything() -> None:
+    """Zero requests, and no figure of them."""
+    view = merged([])
+    assert view.outcomes == dict.fromkeys(Outcome, 0)
+    assert (view.parts, view.skipped, view.segment, view.errors) == (0, 0, None, {})
+    assert [view.quantile(figure, 0.5) for figure in FIGURES] == [None] * 4
+
+
+def changed(path: str, value: object) -> Callable[[dict[str, Any]], object]:
+    """A report with one thing in it replaced."""
+
+    def change(stored: dict[str, Any]) -> object:
+        *way, last = path.split(".")
+        inner = stored
+        for key in way:
+            inner = inner[key]
+        inner[last] = value
+        return stored
+
+    return change
+
+
+def without(key: str) -> Callable[[dict[str, Any]], object]:
+    """A report that lacks something."""
+    return lambda stored: {name: value for name, value in stored.items() if name != key}
+
+
+MALFORMED: Mapping[str, Callable[[dict[str, Any]], object]] = {
+    "nothing": lambda _: None,
+    "a list": lambda stored: list(stored.items()),
+    "bytes": lambda _: b"\x00" * 100,
+    "empty": lambda _: {},
+    "an older version": changed("version", 0),
+    "a newer version": changed("version", 2),
+    "one key more": changed("p99", 5),
+    "one key less": without("sketches"),
+    "keys that are no text": lambda stored: dict([*stored.items(), (7, 1)]),
+    "a negative count": changed("sent", -1),
+    "a huge count": changed("output_tokens", 2**63),
+    "a count that is a float": changed("prompt_tokens", 5.0),
+    "a count that is NaN": changed("sent", float("nan")),
+    "a count that is a truth": changed("uncounted", True),
+    "a count that is a text": changed("sent", "5"),
+    "no segment": changed("segment", None),
+    "an unknown outcome": changed("outcomes.maybe", 1),
+    "a missing outcome": changed("outcomes", {"ok": 1, "failed": 0}),
+    "an outcome that is no count": changed("outcomes.ok", [1]),
+    "an unknown error class": changed("errors", {"x" * 1000: 1}),
+    "an error that is no count": changed("errors.reset", -1),
+    "errors that are a list": changed("errors", ["reset"]),
+    "an unknown figure": changed("sketches.p99", [0, b""]),
+    "a missing figure": changed("sketches", {"ttft_ms": [0, b""]}),
+    "a sketch that is a number": changed("sketches.ttft_ms", 5),
+    "a sketch of three": changed("sketches.ttft_ms", [0, b"", 0]),
+    "bins that are numbers": changed("sketches.ttft_ms", [0, [1, 2]]),
+    "bins that are a text": changed("sketches.ttft_ms", [0, "\x01\x00\x00\x00"]),
+    "half a bin": changed("sketches.ttft_ms", [0, b"\x01\x00\x00"]),
+    "a first bin that is a float": changed("sketches.ttft_ms", [0.0, b"\x01\x00\x00\x00"]),
+    "bins below the range": changed("sketches.ttft_ms", [FIRST_KEY - 1, b"\x01\x00\x00\x00"]),
+    "bins above the range": changed("sketches.ttft_ms", [LAST_KEY, b"\x01\x00\x00\x00" * 2]),
+    "a bin that is nowhere": changed("sketches.ttft_ms", [10**30, b"\x01\x00\x00\x00"]),
+    "a megabyte of bins": changed("sketches.ttft_ms", [FIRST_KEY, b"\x00" * 2**20]),
+    "more measured than succeeded": changed("sketches.ttft_ms", [0, b"\xff\x00\x00\x00"]),
+    "more uncounted than succeeded": changed("uncounted", 2),
+}
+
+
+@pytest.mark.parametrize("make", MALFORMED.values(), ids=MALFORMED)
+def test_what_cannot_be_read_is_skipped_and_counted(make: Callable[[dict[str, Any]], object]) -> None:
+    """As a whole: none of its counters is taken, and the other parts' stay."""
+    view = merged([make(live(900).stored()), live(100).stored()])
+    assert (view.parts, view.skipped) == (1, 1)
+    assert (view.outcomes[Outcome.OK], view.sent, view.errors) == (1, 1, {})
+    assert view.quantile("ttft_ms", 1) == pytest.approx(100, rel=0.01)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(max_size=9)
+ANYTHING = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9) | st.integers(), inner),
+    max_leaves=12,
+)
+PATHS = st.sampled_from(
+    [
+        *live(1).stored(),
+        *(f"sketches.{figure}" for figure in FIGURES),
+        *(f"outcomes.{end}" for end in Outcome),
+    ]
+)
+
+
+@given(value=ANYTHING, path=PATHS)
+def test_nothing_that_is_said_raises(value: object, path: str) -> None:
+    """Anything at all, alone or in the place of any part of a good report."""
+    view = merged([value, changed(path, value)(live(900).stored()), live(100).stored()], segment=0)
+    assert view.parts + view.skipped == 3
+    assert view.parts >= 1
+    assert set(view.errors) <= {word.value for word in ErrorClass}
+    assert all(isinstance(view.quantile(figure, 0.5), float) for figure in FIGURES)
+
+
+@given(
+    first=st.integers(FIRST_KEY - 2, LAST_KEY + 2),
+    held=st.lists(st.integers(0, 2**32 - 1), max_size=8),
+    share=st.floats(0, 1),
+)
+def test_any_sketch_that_can_be_read_can_be_used(first: int, held: list[int], share: float) -> None:
+    """Bins of a stranger's making: empty ones at either end, or all of them."""
+    said = live(1).stored()
+    said["outcomes"]["ok"] = 2**40
+    said["sketches"]["ttft_ms"] = [first, struct.pack(f"<{len(held)}I", *held)]
+    view = merged([said, live(100).stored()])
+    readable = not held or FIRST_KEY <= first <= first + len(held) - 1 <= LAST_KEY
+    assert view.skipped == (not readable)
+    assert view.count("ttft_ms") == 1 + (sum(held) if readable else 0)
+    quantile = view.quantile("ttft_ms", share)
+    assert quantile is not None
+    assert LOWEST * 0.98 <= quantile <= HIGHEST * 1.02
