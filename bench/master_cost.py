@@ -84,7 +84,7 @@ class Load:
 
     workers: int = 100
     seconds: float = 60.0
-    patience_s: float = 240.0  # for everything before and after it: a sweep's prompts take a minute to build
+    patience_s: float = 240.0  # for everything before and after it
 
 
 def measure(kind: str, place: Place, beside: Place, load: Load) -> Cost:
@@ -150,6 +150,12 @@ def _command(kind: str, folder: Path, url: str, port: int, load: Load) -> list[s
         file.write_text(PLAIN, encoding="utf-8")
     elif kind == "sweep":
         how = ["--levels", users, "--requests-per-level", f"{seconds / takes_s:.0f}x"]
+        how += [
+            "--api-mode",
+            "completions",
+            "--prompt-ids",
+            "1000-30000",
+        ]  # a prompt for each request: quick ones
     return [
         *(sys.executable, "-m", "locust", "-f", str(file), "--host", url, "--headless", *how, *ours),
         *("--master", "--expect-workers", str(load.workers), "--master-bind-port", str(port)),

@@ -497,6 +497,36 @@ def test_responses_that_nobody_has_parsed_yet_are_counted() -> None:
     engine.close()
 
 
+def longest_spell(*, gives_way: bool) -> int:
+    """How many of 200 greenlets, each of which works for 2 ms, run between two turns of gevent's loop."""
+    spells, turns = [0], gevent.get_hub().loop.prepare(ref=False)
+    turns.start(lambda: spells.append(0))
+    engine = Engine(Target(tls=False, host="127.0.0.1", port=9), PATIENT)
+
+    def work() -> None:
+        if gives_way:
+            engine.give_way()
+        spells[-1] += 1
+        end = now_ns() + 2_000_000
+        while now_ns() < end:
+            pass
+
+    try:
+        gevent.joinall([gevent.spawn(work) for _ in range(200)])
+    finally:
+        turns.stop()
+        turns.close()
+        engine.close()
+    assert sum(spells) == 200
+    return max(spells)
+
+
+def test_many_at_work_give_the_loop_its_turn() -> None:
+    """After 5 ms of work at the latest it can look at its sockets and timers; left to itself gevent runs fifty of them."""
+    assert longest_spell(gives_way=True) <= 4
+    assert longest_spell(gives_way=False) >= 50
+
+
 @POLLERS
 def test_an_engine_leaves_nothing_open(portable: bool) -> None:
     """Ten connections, kept and in use, and the poller's own descriptor."""
