@@ -3,8 +3,8 @@
 Master and workers have a core each, where there are two; a simulator beside the workers answers what a master asks before
 load. Three masters take turns, all headless:
 
-    timed    a run of locustfiles/openai.py for a time: workers report once a second
-    sweep    a level of it with a quota, which is granted in portions: workers report as their requests end
+    timed    a run for a time (locustfiles/openai.py): workers report once a second
+    sweep    a level with a quota, granted in portions (locustfiles/vllm.py): workers report as their requests end
     locust   a locustfile that has nothing of ours: what Locust alone takes
 
 CPU is the master's user and system time as /proc has
@@ -37,6 +37,7 @@ LIMIT_PERCENT: Final = 2.0  # of a core per worker
 USERS: Final[Mapping[str, tuple[int, float]]] = {"timed": (50, 2.0), "sweep": (10, 0.4), "locust": (50, 2.0)}
 SETTLE_S: Final = 3.0
 ORDER_S: Final = 1.5
+GONE_NS: Final = 5_000_000_000  # after its master, the workers are too
 MASTERS: Final = tuple(USERS)
 PLAIN: Final = """\
 from locust import User, task
@@ -60,7 +61,7 @@ class Cost:
     seconds: float  # that were measured
     percent: float  # of a core, the master's CPU
     rss_mb: float  # the master's, at most
-    requests_per_s: float  # of all workers
+    requests_per_s: float  # of all workers, from first to last
     orders_per_s: float | None  # to each worker
     order_gap_p50_s: float | None  # between two orders to the same worker
     order_gap_p99_s: float | None
@@ -107,9 +108,11 @@ def measure(kind: str, place: Place, beside: Place, load: Load) -> Cost:
             command = _command(kind, folder, server.url, port, load)
             with _child(place, command, folder / "master.log") as master:
 
-                def look(_: Sample) -> None:
-                    if (seen := sample(master.pid)) is not None:
+                def look(now: Sample) -> None:
+                    if master.poll() is None and (seen := sample(master.pid)) is not None:
                         samples.append(seen)
+                    elif now.time_ns - (samples[-1].time_ns if samples else 0) > GONE_NS:
+                        raise BenchError(f"the master is gone: {_last(folder)}")
 
                 outcome = run(swarm, beside, deadline_s=longest_s + 30, tell=look)
                 while master.poll() is None and (seen := sample(master.pid)) is not None:
@@ -149,13 +152,10 @@ def _command(kind: str, folder: Path, url: str, port: int, load: Load) -> list[s
         file, ours = folder / "plain.py", []
         file.write_text(PLAIN, encoding="utf-8")
     elif kind == "sweep":
+        file = file.with_name("vllm.py")
         how = ["--levels", users, "--requests-per-level", f"{seconds / takes_s:.0f}x"]
-        how += [
-            "--api-mode",
-            "completions",
-            "--prompt-ids",
-            "1000-30000",
-        ]  # a prompt for each request: quick ones
+        # A prompt for each request, a hundred thousand of them: such as take no time to build.
+        how += ["--api-mode", "completions", "--prompt-ids", "1000-30000"]
     return [
         *(sys.executable, "-m", "locust", "-f", str(file), "--host", url, "--headless", *how, *ours),
         *("--master", "--expect-workers", str(load.workers), "--master-bind-port", str(port)),
@@ -184,7 +184,9 @@ def _cost(kind: str, load: Load, swarm: Outcome, samples: Sequence[Sample], word
         seconds=span_s,
         percent=100 * (last_seen.cpu_s - first.cpu_s) / span_s,
         rss_mb=max(each.rss_mb for each in samples),
-        requests_per_s=said["requests"] / ((last_seen.time_ns - min(loaded)) / 1e9),
+        requests_per_s=said["requests"]
+        * 1e9
+        / (min(said["stopped_ns"] or [samples[-1].time_ns]) - min(loaded)),
         orders_per_s=sum(map(len, orders)) / workers / span_s if gaps else None,
         order_gap_p50_s=_at(gaps, 0.5) if gaps else None,
         order_gap_p99_s=_at(gaps, 0.99) if gaps else None,
@@ -219,7 +221,9 @@ def _last(folder: Path) -> str:
 def _simulator(place: Place) -> AbstractContextManager[Server]:
     """A server for what a master asks before load."""
     port = free_port()
-    command = place.command([sys.executable, "-m", "harness.simulator", "--port", str(port)])
+    command = place.command(
+        [sys.executable, "-m", "harness.simulator", "--speak", "vllm", "--port", str(port)]
+    )
     url = f"http://127.0.0.1:{port}"
     return running(command, url=url, health="/health", name="the simulator", deadline_s=30)
 

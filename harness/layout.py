@@ -18,9 +18,10 @@ from harness.selftest.steps import shape_for
 __all__ = ["Host", "Layout", "Load", "commands", "lay_out"]
 
 # Measured with bench/: what a request costs a worker, as so many events (260 of 16.6 µs), and what of it a selftest pays
-# too; a worker's resident memory and what an event of an answer in flight adds to it; the master's CPU per worker.
+# too; the resident memory of a worker, or of a process that does it all, and what an event of an answer in flight adds;
+# the master's CPU per worker (0.05 in a timed run, 0.16 in a sweep, of 100 workers).
 REQUEST_EVENTS, SELFTEST_EVENTS = 16, 10
-WORKER_MB, STREAM_MB, EVENT_MB = 70.0, 0.004, 0.0004
+WORKER_MB, ALONE_MB, STREAM_MB, EVENT_MB = 95.0, 190.0, 0.004, 0.0004
 MASTER_PERCENT: Final = 0.2
 # vLLM's and llama.cpp's chat events with their chunk frame are 200 to 250 bytes; each is a packet and has its ACK.
 EVENT_BYTES, PACKET_BYTES, TLS_BYTES, BYTES_PER_TOKEN, HEAD_BYTES = 250, 78, 22, 5, 600
@@ -91,7 +92,8 @@ class Layout:
     @property
     def worker_mb(self) -> float:
         """Resident memory of one worker, its answers in flight held whole."""
-        return WORKER_MB + self.streams_each * (STREAM_MB + EVENT_MB * self.load.output_tokens)
+        own = WORKER_MB if self.master else ALONE_MB
+        return own + self.streams_each * (STREAM_MB + EVENT_MB * self.load.output_tokens)
 
     @property
     def down_mbit(self) -> float:

@@ -12,6 +12,7 @@ What the journals say besides records is handed on in `Told`. Nothing is deleted
 """
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -97,6 +98,9 @@ def _write(
             told.journals.append(volume)
             for part in _parts(volume, tail, count):
                 file.add(part)
+                time.sleep(
+                    0
+                )  # in a master this lets gevent's loop have its turn: workers want to hear something
                 hashes.append(_hashes(part))
                 told.last_ns = max(told.last_ns, pc.max(part.column("end_ns")).as_py())
             ends.append(file.written)

@@ -12,6 +12,7 @@ from argparse import ArgumentParser
 from typing import TYPE_CHECKING, NoReturn
 from weakref import WeakKeyDictionary
 
+from gevent import monkey
 from locust import events
 from locust.env import Environment
 from locust.exception import StopUser
@@ -54,6 +55,23 @@ def current(environment: Environment) -> Load:
 
 def _add_options(parser: ArgumentParser, **_: object) -> None:
     options.add_options(parser)
+    if "LOCUST_PROCESSES" in os.environ or any(word.startswith("--processes") for word in sys.argv):
+        os.register_at_fork(after_in_child=_follow_parent)
+
+
+def _follow_parent() -> None:
+    """A worker that `--processes` started ends as on SIGTERM when its master is gone, however that went.
+
+    Otherwise it would knock at a port where nobody is for minutes, as long as it has not been connected.
+    """
+    parent, sleep = os.getppid(), monkey.get_original("time", "sleep")
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkey.get_original("_thread", "start_new_thread")(watch, ())
 
 
 def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: object) -> None:
@@ -103,7 +121,7 @@ def _refuse(error: ConfigError) -> NoReturn:
 
 def _leave(session: Session) -> NoReturn:
     say("interrupted before load; nothing was written")
-    session.refuse()
+    session.refuse(at_once=True)
     os._exit(130)
 
 

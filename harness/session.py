@@ -116,10 +116,10 @@ class Session:
             run.discard()
             raise
 
-    def refuse(self) -> None:
+    def refuse(self, *, at_once: bool = False) -> None:
         """Nothing will be run: whoever waits for this process is told."""
         if self._crew is not None:
-            self._crew.dismiss()
+            self._crew.dismiss(at_once=at_once)
 
     def _own_host(self) -> str | None:
         """The locustfile's own."""

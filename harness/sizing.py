@@ -43,7 +43,7 @@ def text(needed: Layout) -> str:
         ("workers", f"{needed.workers:,}, a core each ({basis}; each gets at most {capacity.SHARE:.0%} of that)"
                     if not needed.by_files else f"{needed.workers:,}, a core each ({basis})"),
         ("each", f"{each}, about {needed.worker_mb:,.0f} MB of memory"),
-        ("master", f"1 core, of which it takes about {needed.master_percent:.0f} %" if needed.master_percent is not None
+        ("master", f"1 core, of which it takes about {max(1, round(needed.master_percent))} %" if needed.master_percent is not None
                    else "none: one process does it all"),
         ("kept free", spare if needed.spare else "no core: the system shares the workers'"),
         ("network", f"about {_round(needed.down_mbit)} Mbit/s from the server, {_round(needed.up_mbit)} to it"),

@@ -32,6 +32,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "exchange",
         "health",
         "load",
+        "plugin",
         "poller",
         "progress",
         "run",
@@ -75,6 +76,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     "requests": {"control", "llama_sizer", "probe", "questions", "server_sizer", "sizers"},
     "time": {
         "clock",
+        "merge",
         "probe",
         "questions",
         "reproduce.cli",
@@ -99,6 +101,7 @@ CORE: Final = {
     ),
     *("backends", *(f"backends.{path.stem}" for path in (HARNESS / "backends").glob("[a-z]*.py"))),
     *("orders", "plan", "leave", "distributed.clocks"),
+    *("shift", "uncounted", "levels_csv"),
     *("windows", "metrics", "doubts", "journal", "server_metrics", "reconcile", "live"),
     *("proxy", "tunnel", "secrecy"),
     *("grid", "totals", "audit"),

@@ -176,7 +176,7 @@ def test_cost_of_a_master() -> None:
     assert (found.answer_p50_ms, found.answer_max_ms) == (3.0, 3.0)
     assert (found.rss_mb, found.closing_s, found.stats_bytes) == (90, 3.0, 150)
     assert found.workers_percent == pytest.approx(10)
-    assert found.requests_per_s == pytest.approx(120 / 7)
+    assert found.requests_per_s == pytest.approx(120 / 9)
 
 
 def test_targets_of_a_master() -> None:

@@ -576,7 +576,8 @@ def test_workers_that_leave(play: Shown) -> None:
     for drained in (once, ended, stays):
         assert (drained.outcome == "ok").all()
     assert (once.finished_ns > play.at_ns).sum() == 2
-    assert (twice.outcome == "cancelled").sum() == 2
+    assert 1 <= (twice.outcome == "cancelled").sum() <= 2  # one may have ended in between
+    assert twice.finished_ns.max() < play.at_ns + 1_500_000_000
     for gone in (once, twice, ended):
         assert gone.received_ns.max() < play.at_ns + 500_000_000
     assert _users(stays, play.at_ns + 6_000_000_000) == 8

@@ -88,7 +88,8 @@ def test_memory_and_network() -> None:
     """Computed by hand from the constants that were measured."""
     found = of(1000, 40, prompt_tokens=500, output_tokens=200)
     assert found.workers == 1
-    assert found.worker_mb == pytest.approx(70 + 1000 * (0.004 + 0.0004 * 200))  # 154
+    assert found.worker_mb == pytest.approx(190 + 1000 * (0.004 + 0.0004 * 200))  # 274
+    assert of(1600, 50).worker_mb == pytest.approx(95 + 800 * (0.004 + 0.0004 * 150))  # with a master beside
     assert found.load.events_per_s == 40_000
     assert found.load.requests_per_s == 200
     assert found.down_mbit == pytest.approx(40_000 * (250 + 78) * 8 / 1e6)  # 105
@@ -206,7 +207,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
         "4,800 streams x 50 tok/s: at most 240,000 events/s, 1,600 requests/s (of 550 + 150 tokens)",
         "",
         "  workers    6, a core each (one was seen to hold 1,000 streams x 50 tok/s; each gets at most 80% of that)",
-        "  each       800 streams, 40,000 events/s, about 121 MB of memory",
+        "  each       800 streams, 40,000 events/s, about 146 MB of memory",
         "  master     1 core, of which it takes about 1 %",
         "  kept free  1 core a host for the system, or a simulator beside it",
         "  network    about 630 Mbit/s from the server, 193 to it",

@@ -70,6 +70,11 @@ class Assignment:
         self._clock_noted = (0, 0)  # when, and which offset
 
     @property
+    def was_refused(self) -> bool:
+        """It could not do its part."""
+        return self._problem is not None
+
+    @property
     def in_flight(self) -> int:
         """Requests under way."""
         return self.load.in_flight if self.load else 0
@@ -210,6 +215,9 @@ class Assignment:
         load = Load(settings, tell, self.name)
         try:
             load.join(classes, told.shares)
+            if self.state == "settled":  # another worker could not, and so nothing will be run
+                load.engine.close()
+                return
             self.notebook = Notebook.open(settings.results_dir, told.run, self.name)
         except BaseException:
             load.engine.close()

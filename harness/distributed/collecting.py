@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import gevent
-from gevent.pool import Pool
+from gevent.lock import Semaphore
+from gevent.pool import Group
 
 from harness import orders
 from harness.distributed.aside import aside
@@ -36,7 +36,10 @@ class Collecting:
     def __init__(self, send: Send) -> None:
         """`send(worker's id, kind, data)` sends a message."""
         self._send = send
-        self._pool = Pool(AT_ONCE)
+        self._group = Group()
+        self._turn = Semaphore(
+            AT_ONCE
+        )  # waited for in the journal's own greenlet: `take` is called where chunks are heard
         self._under_way: dict[str, Fetch] = {}
         self._got: dict[str, tuple[int, int]] = {}
 
@@ -44,7 +47,7 @@ class Collecting:
         """Have its journal brought to `folder`; `hand` says what became of it when `then` is called."""
         if hand.id not in self._got:
             self._got[hand.id] = (0, 0)
-            self._pool.add(gevent.spawn(self._take, hand, folder, then))
+            self._group.spawn(self._take, hand, folder, then)
 
     def deliver(self, client_id: str, chunk: object) -> None:
         """A piece has come."""
@@ -53,14 +56,15 @@ class Collecting:
 
     def join(self) -> None:
         """Wait for all; says how far it is if that takes long."""
-        while not self._pool.join(timeout=TELL_S):
+        while not self._group.join(timeout=TELL_S):
             done, size = (sum(each) / 1e6 for each in zip(*self._got.values(), strict=True))
             say(f"collecting journals: {done:,.0f} of {size:,.0f} MB")
         self._got.clear()
 
     def _take(self, hand: Hand, folder: Path, then: Callable[[], object]) -> None:
         try:
-            hand.verified = self._is_here(hand, folder) or self._fetch(hand, folder)
+            with self._turn:
+                hand.verified = self._is_here(hand, folder) or self._fetch(hand, folder)
         except (FetchError, OSError, ValueError) as error:
             hand.events.append(f"its journal could not be brought here: {error}")
             say(f"worker {hand.name}: its journal could not be brought here ({error})")

@@ -45,6 +45,7 @@ PAUSE_S: Final = 0.02  # between others
 LEAD_NS: Final = 100_000_000  # a level opens so long after the order went out
 UP_S: Final = 60.0  # for users to be up, after Locust has started them
 END_S: Final = 60.0  # for a last word, after the drain's own time
+KNOCK_S: Final = 0.5
 
 
 class Crew:
@@ -105,10 +106,9 @@ class Crew:
         """Load begins."""
         self._begun_ns = unix_now_ns()
         self._incidents = Incidents(run, self._roster, self._runner, self._gone)
-        hands = self._roster.hands.values()
-        for hand in hands:
+        for hand in self._roster.hands.values():
             hand.silence_ns, hand.heard_ns = 0, self._begun_ns
-        run.event(f"{len(hands)} workers: {', '.join(hand.name for hand in hands)}")
+        run.event(f"at work: {', '.join(hand.name for hand in self._roster.hands.values())}")
 
     def tell(self) -> None:
         """The plan has changed."""
@@ -150,10 +150,12 @@ class Crew:
             for hand in self._roster.hands.values():
                 self._order(hand, self._run)
 
-    def dismiss(self) -> None:
-        """Nothing will be run: have the workers end too."""
+    def dismiss(self, *, at_once: bool) -> None:
+        """Nothing will be run: have the workers end too; unless `at_once`, also those that are just knocking."""
         if self._beat is not None:
             self._beat.kill(block=False)
+        if not at_once:
+            gevent.sleep(KNOCK_S)
         self._runner.send_message("quit")
         _SLEEP(0.1)  # for ZeroMQ's thread to send it; this may be called where no greenlet can wait
 
@@ -165,7 +167,7 @@ class Crew:
     @property
     def in_flight(self) -> int:
         """Requests under way, by the last reports."""
-        return sum(hand.report.in_flight for hand in self._roster.hands.values() if hand.report)
+        return self._roster.in_flight
 
     def counted(self) -> live.View:
         """What all of them have counted."""
@@ -175,8 +177,7 @@ class Crew:
 
     def present(self) -> tuple[int, int]:
         """(workers heard, workers there were)."""
-        hands = self._roster.hands.values()
-        return sum(not hand.is_lost for hand in hands), len(hands)
+        return self._roster.present
 
     def statements(self) -> list[dict[str, Any]]:
         """The last word of each."""
@@ -210,11 +211,11 @@ class Crew:
                 incidents.joined(hand)
         for hand in list(self._roster.hands.values()):
             if hand.is_present and (how := self._roster.how_lost(hand)):
+                hand.is_lost = True
                 if incidents:
                     incidents.lose(hand, how)
-                else:
-                    hand.is_lost = True
         if incidents and not self._is_over:
+            incidents.settle()
             run.look()
         now_ns = unix_now_ns()
         for hand in self._roster.hands.values():
@@ -244,17 +245,17 @@ class Crew:
         self._runner.send_message(kind, data, client_id)
 
     def _rise(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
-        """Wait until so many are up; each order is answered with what is so now."""
+        """Wait until so many are up, and nobody's beside; each order is answered with what is so now."""
         run, limit_ns = self._run, unix_now_ns() + int(UP_S * 1e9)
         while run is not None:
             hands = self._roster.hands.values()
-            up = {hand.name: hand.users for hand in hands if hand.is_ready and not hand.is_lost}
-            if sum(up.values()) == users:
-                return then(up, unix_now_ns() + LEAD_NS)
-            if unix_now_ns() > limit_ns:
+            up = {hand.name: hand.users for hand in hands if hand.is_counted_on}
+            is_late = unix_now_ns() > limit_ns
+            if is_late:
                 run.event(
                     f"only {sum(up.values())} of {users} users are up after {UP_S:g} s; going on with them"
                 )
+            if is_late or (sum(up.values()) == users and not any(hand.drains for hand in hands)):
                 return then(up, unix_now_ns() + LEAD_NS)
             for hand in hands:
                 self._order(hand, run)

@@ -58,9 +58,24 @@ class Hand:
         return not self.is_lost and not self.has_ended
 
     @property
+    def is_leaving(self) -> bool:
+        """It has said that it goes, or has gone since."""
+        return self.report is not None and self.report.leaving is not None
+
+    @property
+    def is_counted_on(self) -> bool:
+        """Users are to be started on it."""
+        return self.is_ready and not self.is_lost and not self.is_leaving
+
+    @property
+    def drains(self) -> bool:
+        """It leaves, and some of its requests are still under way."""
+        return self.is_leaving and self.is_present and self.report is not None and self.report.in_flight > 0
+
+    @property
     def users(self) -> int:
-        """Users that are up."""
-        return self.report.users if self.report and not self.is_lost else 0
+        """Users that are up, of those that a level needs."""
+        return self.report.users if self.report and self.is_counted_on else 0
 
     @property
     def file(self) -> str:

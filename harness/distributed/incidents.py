@@ -7,9 +7,10 @@ hopeless   no request of it can succeed: the run ends
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import gevent
-from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner
+from locust.runners import STATE_RUNNING, MasterRunner
 
 from harness.clock import unix_now_ns
 from harness.distributed.hand import Hand
@@ -19,6 +20,9 @@ from harness.orders import Report
 from harness.parts import Director
 
 __all__ = ["Incidents"]
+
+TRIES: Final = 10  # users that end by themselves are not started again for ever
+BETWEEN_NS: Final = 3_000_000_000
 
 
 class Incidents:
@@ -33,6 +37,8 @@ class Incidents:
         self._roster = roster
         self._runner = runner
         self._gone = gone
+        self._unsettled = 0
+        self._due_ns = 0
 
     def follow(self, hand: Hand, report: Report, before: Report | None, succeeded: int) -> None:
         """See what is new in a report; `succeeded`: requests of all workers that did."""
@@ -42,6 +48,8 @@ class Incidents:
             hand.events.append(report.leaving)
             self._run.event(f"worker {hand.name} leaves: {report.leaving}")
             self._run.plan.lose(hand.name, unix_now_ns())
+            self._roster.spare(hand)
+            self._unsettled = TRIES
         if report.disk and not (before and before.disk):
             self._run.event(f"worker {hand.name}: {report.disk}")
         if report.problem and self.hope.lost is None:
@@ -53,6 +61,7 @@ class Incidents:
         """A worker has come after load began."""
         hand.events.append(f"joined {hand.joined_s:.1f} s after load began")
         self._run.event(f"worker {hand.name} joined {hand.joined_s:.1f} s after load began")
+        self._unsettled = TRIES
 
     def lose(self, hand: Hand, how: str) -> None:
         """A worker `how`: nothing is expected of it."""
@@ -60,20 +69,31 @@ class Incidents:
         hand.events.append(f"{how}, {self._run.elapsed_s:.1f} s after load began")
         self._run.event(f"worker {hand.name} is lost: it {how}")
         self._run.plan.lose(hand.name, hand.heard_ns)
-        if self._run.plan.is_stopped:
-            return
-        if any(not other.is_lost for other in self._roster.hands.values()):
-            gevent.spawn(self._spread)
-        else:
+        self._unsettled = TRIES
+        if not self._run.plan.is_stopped and not any(
+            other.is_present and not other.is_leaving for other in self._roster.hands.values()
+        ):
             self._gone()
+
+    def settle(self) -> None:
+        """After something has happened: have Locust start users until there are as many as there should be.
+
+        Locust does so by itself when a worker quits, but not when one is missing, nor when the second of two goes while it
+        deals with the first.
+        """
+        if not self._unsettled or self._run.plan.is_stopped or unix_now_ns() < self._due_ns:
+            return
+        self._due_ns = unix_now_ns() + BETWEEN_NS
+        users = sum(hand.users for hand in self._roster.hands.values())
+        if users == self._runner.target_user_count:
+            self._unsettled = 0
+        elif self._runner.state == STATE_RUNNING and self._roster.clients():
+            self._unsettled -= 1
+            gevent.spawn(self._runner.start, self._runner.target_user_count, self._runner.spawn_rate)
 
     def _regain(self, hand: Hand) -> None:
         hand.is_lost = False
         hand.events.append(f"came back {self._run.elapsed_s:.1f} s after load began")
         self._run.event(f"worker {hand.name} came back")
         self._run.plan.regain(hand.name)
-
-    def _spread(self) -> None:
-        """Have Locust start a lost worker's users elsewhere."""
-        if self._runner.state in (STATE_RUNNING, STATE_SPAWNING) and self._runner.worker_count:
-            self._runner.start(self._runner.target_user_count, self._runner.spawn_rate)
+        self._unsettled = TRIES

@@ -48,7 +48,9 @@ class Notebook:
             in_place = is_known and (folder / MASTERS).is_file()  # or another worker of this machine made it
             if not is_known:
                 folder.mkdir(parents=True, exist_ok=True)
-                files.write(known, files.as_json(dict(run)))
+                mine = folder / f".{name}.json"  # workers of one machine may come here at the same time
+                files.write(mine, files.as_json(dict(run)))
+                mine.replace(known)
         notebook = cls(folder / f"journal-{name}.jsonl", in_place=in_place)
         notebook.scribe.append(
             "worker",

@@ -42,6 +42,17 @@ class Roster:
         self.hands, self._bundle, self._problem = {}, bundle, None
         self.workers = max(1, len(self.clients()))
 
+    @property
+    def in_flight(self) -> int:
+        """Requests under way, by the last reports."""
+        return sum(hand.report.in_flight for hand in self.hands.values() if hand.report)
+
+    @property
+    def present(self) -> tuple[int, int]:
+        """(workers that are counted on, workers there were)."""
+        counted_on = sum(not hand.is_lost and not hand.is_leaving for hand in self.hands.values())
+        return counted_on, len(self.hands)
+
     def clients(self) -> list[Any]:
         """Locust's own entries of those that it hears."""
         return [client for client in self._runner.clients.all if client.state != STATE_MISSING]
@@ -52,6 +63,12 @@ class Roster:
         if client is None:
             return "is gone"
         return "has not been heard for a while" if client.state == STATE_MISSING else None
+
+    def spare(self, hand: Hand) -> None:
+        """Have Locust start no more users there; it still hears the worker, which is about to go."""
+        client, dispatcher = self._runner.clients.get(hand.id), self._runner._users_dispatcher  # noqa: SLF001
+        if client is not None and dispatcher is not None:  # as Locust itself does when a worker quits
+            dispatcher.remove_worker(client)
 
     def admit(self, elapsed_s: float) -> list[Hand]:
         """Those that are new here."""

@@ -26,7 +26,7 @@ from harness import orders
 from harness.clock import unix_now_ns
 from harness.distributed.assignment import Assignment
 from harness.distributed.parcel import Shelf
-from harness.ending import INCOMPLETE
+from harness.ending import INCOMPLETE, USAGE
 from harness.lane import UserClass
 from harness.load import Load
 from harness.orders import Order
@@ -53,6 +53,7 @@ class Worker:
         self._shelf = Shelf()
         self._now: Assignment | None = None
         self._heard_ns = unix_now_ns()
+        self._parent = os.getppid()
         self._dirty = Event()
         self._came = Event()  # a first assignment
 
@@ -133,6 +134,11 @@ class Worker:
                 self._runner.quit()
 
     @property
+    def _is_orphan(self) -> bool:
+        """Its master is gone with the process that started it."""
+        return self._is_child and os.getppid() != self._parent
+
+    @property
     def _is_child(self) -> bool:
         """A master with `--processes` started it: whoever stops that stops this."""
         own = "--worker" in sys.argv or "LOCUST_MODE_WORKER" in os.environ
@@ -169,6 +175,8 @@ class Worker:
         now.end(self._shelf)
         waited_s = 0.0
         while not now.is_taken and waited_s < HANDOVER_S and now.state in ("ready", "ended"):
+            if self._is_orphan:
+                break
             gevent.sleep(_LOOK_S)
             waited_s += _LOOK_S
         if now.state == "ended" and now.is_taken:
@@ -186,8 +194,8 @@ class Worker:
         if now.state == "ended" and not now.is_taken:
             self._tell_where(now)
             self._environment.process_exit_code = INCOMPLETE
-        elif now.state == "refused":
-            self._environment.process_exit_code = 2
+        elif now.was_refused:
+            self._environment.process_exit_code = USAGE
 
     def _tell_where(self, now: Assignment) -> None:
         if now.notebook is not None:
@@ -207,7 +215,9 @@ class Worker:
         self._runner.send_message(orders.GET, get)
 
     def _tell(self, line: str) -> None:
-        """To whoever looks at the master."""
+        """To whoever looks at the master; and here, where that is another terminal."""
+        if not self._is_child:
+            say(line)
         self._runner.send_message(orders.SAY, {"line": line})
 
     def _on_report_to_master(self, data: dict[str, Any], **_: object) -> None:
