@@ -1,4 +1,4 @@
-"""The load that the pods make: change it here and apply the folder again. Master and workers mount this one file."""  # noqa: INP001
+"""The load that the pods make: change it here and apply the folder again. Master and workers mount this one file."""
 
 from locust import task
 
