@@ -36,6 +36,8 @@ example:
 """
 
 _CHILD: Final = """
+from gevent import monkey
+monkey.patch_all()  # as in a master
 import json, resource, sys, time
 from pathlib import Path
 way, place = sys.argv[1], Path(sys.argv[2])

@@ -8,6 +8,7 @@ hold exactly, damage) is left to the definition, one request at a time, and what
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, Self
 
 import numpy as np
@@ -63,8 +64,7 @@ def of_lines(lines: Lines, shift: Shift) -> tuple[pa.Table, int]:
 
 
 def _together(lines: Lines, shift: Shift) -> pa.Table:
-    names = frozenset().union(*lines)
-    columns = {name: _column(lines, name, default, names) for name, default in _STORED.items()}
+    columns = {name: _column(name, values, len(lines)) for name, values in _values(lines).items()}
     stamps = {name: _Known.of(columns[name]).within(FAR_NS) for name in STAMPS}
     columns |= _figures(stamps, columns)
     offsets = shift.at(stamps["end_ns"].values)
@@ -75,15 +75,32 @@ def _together(lines: Lines, shift: Shift) -> pa.Table:
     return pa.table([columns[name] for name in rows.COLUMNS], schema=rows.ARROW)
 
 
-def _column(lines: Lines, name: str, default: object, names: frozenset[str]) -> pa.Array:
+def _values(lines: Lines) -> dict[str, Sequence[Any] | None]:
+    """Each stored field of all lines; None where it is null in all."""
+    some = frozenset[str]().union(*lines)
+    shared = some.intersection(*lines)
+    every = [name for name in _STORED if name in shared]
+    # What every line has is taken out of it in one call: asked field by field, this was a fifth of the whole merge.
+    taken = zip(*map(itemgetter(*every), lines), strict=True) if len(every) > 1 else ()
+    found = dict(zip(every, taken, strict=False))
+    return {
+        name: found.get(name) or _asked(lines, name, default) if name in some or default is not None else None
+        for name, default in _STORED.items()
+    }
+
+
+def _asked(lines: Lines, name: str, default: object) -> list[Any]:
+    return [line.get(name, default) for line in lines]
+
+
+def _column(name: str, values: Sequence[Any] | None, length: int) -> pa.Array:
     """One field of all lines, sound."""
     kind = rows.ARROW.field(name).type
-    if name not in names and default is None:
-        return pa.nulls(len(lines), kind)
-    values = [line.get(name, default) for line in lines]
+    if values is None:
+        return pa.nulls(length, kind)
     if name in INTEGERS:
         column = pa.array(values)  # as what they are: told to make integers of them, it would round 5.5
-        column = pa.nulls(len(lines), kind) if pa.types.is_null(column.type) else column
+        column = pa.nulls(length, kind) if pa.types.is_null(column.type) else column
     else:
         column = pa.array(values, kind)
     if column.type != kind or (name in _ALWAYS and column.null_count):

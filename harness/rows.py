@@ -9,18 +9,21 @@ The file's metadata carries `tokenswarm.schema`; `harness.record` has the histor
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from gevent.threadpool import ThreadPoolExecutor
 
 from harness.errors import ConfigError
 from harness.record import SCHEMA, RequestRecord
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["ARROW", "COLUMNS", "Writer", "count", "groups", "ids", "load", "of_rows", "write"]
 
@@ -117,7 +120,9 @@ class Writer:
         self._kept: list[pa.Table] = []
         self._kept_rows = self._kept_bytes = 0
         self._file = pq.ParquetWriter(path, ARROW, compression="zstd", use_dictionary=list(_REPEATING))
-        self._thread = ThreadPoolExecutor(1)  # compresses one group while the next one is made
+        self._thread = ThreadPoolExecutor(
+            1
+        )  # a real one, under gevent too: compresses one group while the next is made
         self._writing: Future[None] | None = None
 
     def add(self, table: pa.Table) -> None:

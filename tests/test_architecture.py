@@ -35,6 +35,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "plugin",
         "poller",
         "progress",
+        "rows",
         "run",
         "scraper",
         "scribe",
