@@ -12,7 +12,7 @@ from (`harness.distributed.clocks`).
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
 import msgspec
 import orjson
@@ -20,6 +20,10 @@ import orjson
 __all__ = ["CHUNK", "GET", "ORDER", "REPORT", "SAY", "Order", "Report", "Step", "Tally", "Totals", "digest"]
 
 T = TypeVar("T")
+
+# What a peer says is counted with: more than these is none of it.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Stamp = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 ORDER: Final = "tokenswarm.order"
 REPORT: Final = "tokenswarm.report"
@@ -44,26 +48,26 @@ class Step:
 class Tally:
     """How far a part is with a segment. Stamps by its own clock; None: has not happened."""
 
-    index: int
-    given: int = 0  # leaves to send a measured request
-    warmup_given: int = 0
-    done: int = 0  # measured requests that are over
-    in_flight: int = 0
-    first_ns: int | None = None  # the first leave of all
-    start_ns: int | None = None  # the first measured one
-    end_ns: int | None = None  # the first request to end when nothing was left to give
+    index: Count
+    given: Count = 0  # leaves to send a measured request
+    warmup_given: Count = 0
+    done: Count = 0  # measured requests that are over
+    in_flight: Count = 0
+    first_ns: Stamp | None = None  # the first leave of all
+    start_ns: Stamp | None = None  # the first measured one
+    end_ns: Stamp | None = None  # the first request to end when nothing was left to give
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """What a part counted over the run. offered = succeeded + failed + cancelled, once nothing is in flight."""
 
-    offered: int = 0
-    sent: int = 0
-    succeeded: int = 0
-    failed: Mapping[str, int] = field(default_factory=dict)
-    cancelled: int = 0
-    dropped: int = 0  # journal lines that were lost
+    offered: Count = 0
+    sent: Count = 0
+    succeeded: Count = 0
+    failed: Mapping[str, Count] = field(default_factory=dict)
+    cancelled: Count = 0
+    dropped: Count = 0  # journal lines that were lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,20 +107,20 @@ class Report:
 
     run_id: str  # "" before its first order
     state: str  # preparing, ready, refused, ended
-    sent_ns: int
-    echo_ns: int | None = None  # the order's own `sent_ns` that this answers, and when it came
-    got_ns: int | None = None
+    sent_ns: Stamp
+    echo_ns: Stamp | None = None  # the order's own `sent_ns` that this answers, and when it came
+    got_ns: Stamp | None = None
     host: str = ""
-    pid: int = 0
-    users: int = 0
-    in_flight: int = 0
+    pid: Count = 0
+    users: Count = 0
+    in_flight: Count = 0
     tallies: tuple[Tally, ...] = ()  # of the last segments
     totals: Totals = field(default_factory=Totals)
     problem: str | None = None  # why it cannot do its part: refused, or no request can succeed
     nothing_worked: bool = False
     disk: str | None = None  # what is wrong with its journal
     leaving: str | None = None  # why it is about to go
-    journal: Mapping[str, Any] | None = None  # the offer of its closed journal
+    journal: Mapping[str, int | str] | None = None  # the offer of its closed journal
     place: str = ""  # of the journal: host:path
     in_place: bool = False  # the journal lies in the master's own run directory
     digest: str | None = None  # of the totals and the journal: its last word
@@ -136,7 +140,7 @@ class Report:
         return _read(cls, message)
 
 
-def digest(run_id: str, name: str, totals: Totals, journal: Mapping[str, Any] | None) -> str:
+def digest(run_id: str, name: str, totals: Totals, journal: Mapping[str, int | str] | None) -> str:
     """What a worker's last word is sealed with: SHA-256 of all it says there, so that no half of it passes."""
     said = orjson.dumps([run_id, name, asdict(totals), journal], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(said).hexdigest()

@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakKeyDictionary
 
 from gevent import monkey
@@ -24,13 +25,19 @@ from harness.errors import ConfigError
 from harness.load import Load
 from harness.say import say
 from harness.servers import beside
-from harness.session import LevelsShape, Session, measured_classes, parsed_options
+from harness.session import Session, measured_classes, parsed_options
+from harness.shape import LevelsShape
 
 if TYPE_CHECKING:
     from harness.distributed.worker import Worker
 
 # Locust's default of 0 would kill every stream that is in flight when load stops.
 DRAIN_S = 30.0
+_ENDS: Mapping[signal.Signals, Any] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
 SERVE_S = 600.0  # for a server that --serve starts to be ready
 
 _SESSIONS: WeakKeyDictionary[Environment, "Session | Worker"] = WeakKeyDictionary()
@@ -81,7 +88,9 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
         return
     session = _SESSIONS[environment] = Session(environment, runner, web_ui)
     # Under gevent a KeyboardInterrupt of the preparations ends up in places that print tracebacks.
-    signal.signal(signal.SIGINT, lambda *_: _leave(session))
+    signals = [one for one in _ENDS if signal.getsignal(one) is not signal.SIG_IGN]
+    for one in signals:
+        signal.signal(one, lambda number, _: _leave(session, number))
     try:
         for name in options.unknown_variables(os.environ):
             say(f"{name} is set but is no variable of tokenswarm (`tokenswarm options` lists them)")
@@ -101,7 +110,8 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
         session.refuse()
         _refuse(error)
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for one in signals:
+            signal.signal(one, _ENDS[one])
     session.listen()
 
 
@@ -119,10 +129,10 @@ def _refuse(error: ConfigError) -> NoReturn:
     sys.exit(2)
 
 
-def _leave(session: Session) -> NoReturn:
+def _leave(session: Session, number: int) -> NoReturn:
     say("interrupted before load; nothing was written")
     session.refuse(at_once=True)
-    os._exit(130)
+    os._exit(128 + number)
 
 
 events.init_command_line_parser.add_listener(_add_options)

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import gevent
-from locust import LoadTestShape
 from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 from locust.web import WebUI
@@ -43,7 +42,9 @@ class Session:
         self.environment = environment
         self.runner = runner
         self.web_ui = web_ui
+        self.is_sweep = False
         self.run: Run | None = None
+        self._preparing: Run | None = None
         self._crew: Crew | None = None
         if isinstance(runner, MasterRunner):
             from harness.distributed import crew  # noqa: PLC0415  # what it needs is not for local runs
@@ -60,7 +61,7 @@ class Session:
     def settings(self) -> Settings:
         """The settings that the options, as they are now, make."""
         parsed = parsed_options(self.environment)
-        if isinstance(self.environment.shape_class, LevelsShape):
+        if self.is_sweep:
             # The web UI's form fills these in, asked or not; on the command line they were refused beside --levels.
             parsed.num_users = parsed.spawn_rate = parsed.run_time = None
         return options.read(parsed, self._own_host())
@@ -88,7 +89,9 @@ class Session:
             )
             run = Run(settings, load, parts, a_plan)
             if self._crew is not None:
+                self._preparing = run
                 self._enlist(self._crew, run)
+                self._preparing = None
         except BaseException:
             load.engine.close()
             raise
@@ -114,12 +117,15 @@ class Session:
             run.prepared()
         except ConfigError:
             run.discard()
+            self._preparing = None
             raise
 
     def refuse(self, *, at_once: bool = False) -> None:
-        """Nothing will be run: whoever waits for this process is told."""
+        """Nothing will be run: whoever waits for this process is told, and nothing is left of the run."""
         if self._crew is not None:
             self._crew.dismiss(at_once=at_once)
+        if self._preparing is not None:
+            self._preparing.directory.discard()
 
     def _own_host(self) -> str | None:
         """The locustfile's own."""
@@ -145,8 +151,9 @@ class Session:
         on.quit.add_listener(self._last_words)
         gevent.signal_handler(signal.SIGINT, self._interrupt)
         gevent.signal_handler(signal.SIGHUP, self._interrupt)  # a closed terminal
-        if self.environment.shape_class is not None and self.web_ui is None:
-            # Locust answers SIGTERM by itself (`quitting`), but in a headless sweep only when that is over.
+        if self.web_ui is None and (self.environment.shape_class is not None or self._crew is not None):
+            # Locust answers SIGTERM by itself (`quitting`), but in a headless sweep only when that is over, and on a master
+            # that is starting users only when the run's time is.
             gevent.signal_handler(signal.SIGTERM, self._interrupt)
 
     def _start(self, **_: object) -> None:
@@ -155,7 +162,7 @@ class Session:
         if self.run is not None:
             self.run.begin()
         else:
-            gevent.spawn(self.runner.stop)
+            gevent.spawn(self._stop_runner)
 
     def prepare_again(self) -> Run | None:
         """The next run of a process with a web UI; what is wrong goes to its log, since nobody is to be exited."""
@@ -242,47 +249,23 @@ class Session:
             )
             os._exit(130)
 
+    def _stop_runner(self) -> None:
+        """As the web UI's own stop does it: who is still starting users would go on after it."""
+        if (swarm := getattr(self.web_ui, "_swarm_greenlet", None)) is not None:
+            swarm.kill(block=True)
+        self.runner.stop()
+
     def _end_load(self) -> None:
         """End the run the way Locust ends it by itself, so that there is one end and not several."""
         if self.run is not None:
             self.run.stop()
         if self.web_ui is not None:
-            self.runner.stop()
+            self._stop_runner()
             if self._interrupts:
                 self.web_ui.stop()
         elif self.environment.shape_class is None:
             self.runner.quit()
         # With a shape, `Run.stop` has ended its wait: its next tick is its last, and Locust quits.
-
-
-class LevelsShape(LoadTestShape):
-    """Holds each level until its requests are done; Locust asks `tick` again when it has returned."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._session = session
-        self._begun: Run | None = None
-        self.runner = session.runner
-
-    def tick(self) -> tuple[int, float] | None:
-        """(users, users started per second) of the level to hold now; None when all have been."""
-        run = self._session.run
-        if run is None or run.is_over:  # the web UI starts a run
-            run = self._session.prepare_again()
-        if run is None:
-            return None
-        if self._begun is run:
-            run.segment_done.wait()
-            segment = None if run.plan.is_stopped else run.next_segment()
-        else:
-            self._begun, segment = run, run.plan.segment
-        if segment is None:
-            return None
-        if (
-            self._session.runner.user_count == segment.level
-        ):  # Locust will start nobody, and so will not say when
-            run.users_ready(segment.level)
-        return segment.level, float(min(segment.level, 100))
 
 
 def measured_classes(environment: Environment) -> list[type[UserClass]]:

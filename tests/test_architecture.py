@@ -21,8 +21,11 @@ MODULE_LINES, FUNCTION_LINES, LOCUSTFILE_LINES = 300, 50, 60
 # Who touches the world outside: one package, and every module of ours that imports it. Nobody else may.
 IMPORTERS: Final[Mapping[str, set[str]]] = {
     "locust": {
-        *("plugin", "session", "users", "fired"),
-        *(f"distributed.{name}" for name in ("assignment", "crew", "incidents", "roster", "worker")),
+        *("plugin", "session", "shape", "users", "fired"),
+        *(
+            f"distributed.{name}"
+            for name in ("assignment", "crew", "hardening", "incidents", "roster", "worker")
+        ),
     },
     "gevent": {
         "connection",

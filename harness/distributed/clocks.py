@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 __all__ = ["Clock", "Offset"]
 
 KEPT: Final = 30
+MOST_NS: Final = 1 << 62  # of an offset: 146 years, and no message can hold much more
 
 
 class Offset(NamedTuple):
@@ -38,10 +39,11 @@ class Clock:
     _seen: deque[Offset] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def add(self, asked_ns: int, heard_ns: int, answered_ns: int, back_ns: int) -> None:
-        """One exchange. One that cannot be, an answer before its question, is passed over."""
+        """One exchange. One that cannot be, such as an answer before its question, is passed over."""
         away = (back_ns - asked_ns) - (answered_ns - heard_ns)
-        if away >= 0 and answered_ns >= heard_ns:
-            self._seen.append(Offset(((heard_ns - asked_ns) + (answered_ns - back_ns)) // 2, away // 2 + 1))
+        ahead_ns = ((heard_ns - asked_ns) + (answered_ns - back_ns)) // 2
+        if 0 <= away < MOST_NS and answered_ns >= heard_ns and abs(ahead_ns) < MOST_NS:
+            self._seen.append(Offset(ahead_ns, away // 2 + 1))
 
     @property
     def best(self) -> Offset | None:

@@ -16,7 +16,6 @@ from typing import Any, Final
 import gevent
 from gevent import monkey
 from gevent.event import Event
-from locust import runners
 from locust.runners import MasterRunner
 
 from harness import live, orders
@@ -37,15 +36,13 @@ __all__ = ["Crew"]
 
 _SLEEP: Final = monkey.get_original("time", "sleep")
 
-# Locust's own patience is 3 s. A line that drops everything for 5 s needs up to 7 s to be heard again, TCP's repeats being
-# spaced out; nothing is won by counting its worker out for that.
-LIVENESS_S: Final = 10
 PERIOD_S: Final = 1.0  # between orders that say nothing new
 PAUSE_S: Final = 0.02  # between others
 LEAD_NS: Final = 100_000_000  # a level opens so long after the order went out
 UP_S: Final = 60.0  # for users to be up, after Locust has started them
 END_S: Final = 60.0  # for a last word, after the drain's own time
 KNOCK_S: Final = 0.5
+SAID: Final = 1_000  # different lines of workers that are passed on
 
 
 class Crew:
@@ -53,7 +50,6 @@ class Crew:
 
     def __init__(self, runner: MasterRunner, gone: Callable[[], object]) -> None:
         """`gone` is called when there is nobody left to work, or no use in it."""
-        runners.HEARTBEAT_LIVENESS = LIVENESS_S
         self._runner = runner
         self._gone = gone
         self._changed = Event()
@@ -279,7 +275,7 @@ class Crew:
             return
         run.hear(hand.name, hand.tallies())
         incidents.follow(hand, report, before, self.counted().outcomes[Outcome.OK] if report.problem else 0)
-        if hand.has_ended and not hand.is_taken and hand.is_sealed(run.id):
+        if hand.has_ended and not (hand.is_taken or self._is_over) and hand.is_sealed(run.id):
             self._collecting.take(hand, run.directory.path, self._changed.set)
 
     def _on_get(self, msg: Any, **_: object) -> None:  # noqa: ANN401
@@ -291,9 +287,9 @@ class Crew:
     def _on_say(self, msg: Any, **_: object) -> None:  # noqa: ANN401
         said = msg.data.get("line") if isinstance(msg.data, dict) else None
         hand, line = self._roster.hands.get(msg.node_id), clean(str(said))[:1000]
-        if line not in self._said:
+        if hand is not None and line not in self._said and len(self._said) < SAID:
             self._said.add(line)
-            say(f"worker {hand.name if hand else msg.node_id}: {line}")
+            say(f"worker {hand.name}: {line}")
 
     def _on_live(self, client_id: str, data: Mapping[str, Any], **_: object) -> None:
         if hand := self._roster.hands.get(client_id):

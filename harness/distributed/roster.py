@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import gevent
+from locust import runners
 from locust.runners import STATE_MISSING, MasterRunner
 
 from harness.clock import unix_now_ns
 from harness.distributed.hand import Hand, name_of
+from harness.distributed.hardening import harden
 from harness.distributed.parcel import BytesSource, Shelf, offer
 from harness.errors import ConfigError
 from harness.say import say
@@ -21,6 +23,9 @@ __all__ = ["Bundle", "Roster"]
 
 Bundle = Callable[[Sharing], Iterator[bytes]]  # the lines of one worker's bundle
 
+# Locust's own patience is 3 s. A line that drops everything for 5 s needs up to 7 s to be heard again, TCP's repeats being
+# spaced out; nothing is won by counting its worker out for that.
+LIVENESS_S: Final = 10
 TURN: Final = 20  # lines of a bundle that are put together before others have their turn
 
 
@@ -29,6 +34,8 @@ class Roster:
 
     def __init__(self, runner: MasterRunner, changed: Callable[[], None]) -> None:
         """`changed` is called when there is news for a worker."""
+        runners.HEARTBEAT_LIVENESS = LIVENESS_S
+        harden(runner)
         self.hands: dict[str, Hand] = {}
         self.workers = 1  # that the prompts were shared out among
         self._runner = runner
@@ -120,6 +127,12 @@ class Roster:
         Raises:
             ConfigError: they are not after `wait_s`, if that is not 0.
         """
+        parsed = self._runner.environment.parsed_options
+        if parsed and parsed.processes and parsed.master_bind_port != parsed.master_port:
+            raise ConfigError(
+                f"--master-bind-port {parsed.master_bind_port} and --processes: its workers look for the master at "
+                f"--master-port {parsed.master_port}; give both the same"
+            )
         begin_ns = unix_now_ns()
 
         def here() -> str:
