@@ -292,5 +292,5 @@ class Crew:
             say(f"worker {hand.name}: {line}")
 
     def _on_live(self, client_id: str, data: Mapping[str, Any], **_: object) -> None:
-        if hand := self._roster.hands.get(client_id):
+        if (hand := self._roster.hands.get(client_id)) and isinstance(data, Mapping):
             hand.live = data.get("tokenswarm", hand.live)
