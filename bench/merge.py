@@ -169,6 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    if args.scratch:
+        Path(args.scratch).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tokenswarm-merge-", dir=args.scratch) as scratch:
         place = Path(scratch) / "run"
         size = make(place, args.records, args.events, args.workers)
