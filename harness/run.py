@@ -33,7 +33,7 @@ from harness.parts import Finding, Parts
 from harness.plan import Plan, Segment
 from harness.progress import Progress
 from harness.record import TokenSource
-from harness.results import RunDirectory, check_place
+from harness.results import RunDirectory
 from harness.say import say
 from harness.scraper import open_scraper
 from harness.scribe import Scribe
@@ -64,7 +64,6 @@ class Run:
         self._begun_ns: int | None = None
         self._windows_kept = 0
         self._findings: list[Finding] = []
-        check_place(settings.results_dir)
         first = next(iter(load.lanes.values()))
         self._scraper = open_scraper(settings, first.session(), first.client.secret, self._keep_sample, say)
         self.id = self._new_id()

@@ -27,6 +27,7 @@ from harness.lane import UserClass, share_of
 from harness.load import Load
 from harness.options import Settings
 from harness.parts import Alone
+from harness.results import check_place
 from harness.run import Run, new_plan
 from harness.say import say
 from harness.workload import Sharing
@@ -77,6 +78,7 @@ class Session:
             raise ConfigError(
                 "the locustfile has no LLMUser: derive your user class from harness.users.LLMUser"
             )
+        check_place(settings.results_dir)  # now, and not after minutes of sizing prompts
         for line in cautions(settings):
             say(line)
         self.run = None

@@ -33,6 +33,7 @@ from harness.servers.leash import leashed
 from harness.servers.process import free_port
 
 __all__ = [
+    "BRISK",
     "OPENAI",
     "VLLM",
     "Node",
@@ -48,6 +49,19 @@ __all__ = [
 
 OPENAI, VLLM = str(LOCUSTFILES / "openai.py"), str(LOCUSTFILES / "vllm.py")
 PATIENCE_S = 90.0  # for what takes seconds on a machine that does nothing else
+# A simulator's options: answers of 10 tokens in 0.2 s; up to 16 at once without waiting for each other.
+BRISK = (
+    "--speak",
+    "vllm",
+    "--slots",
+    "16",
+    "--step-base-ms",
+    "20",
+    "--step-per-seq-ms",
+    "0",
+    "--prefill-rate",
+    "100000",
+)
 
 
 @dataclass

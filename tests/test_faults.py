@@ -16,25 +16,24 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from distributed_runs import VLLM, Node, Play, Served, Stage, agree, playing, reconcile, stage, statement
+from distributed_runs import (
+    BRISK,
+    VLLM,
+    Node,
+    Play,
+    Served,
+    Stage,
+    agree,
+    playing,
+    reconcile,
+    stage,
+    statement,
+)
 from hosts import small_disk
 from locust_runs import Result, until
 
 from harness.clock import ANCHOR_NS, now_ns, unix_ns
 
-# Answers of 10 tokens in 0.2 s; up to 16 at once without waiting for each other.
-BRISK = (
-    "--speak",
-    "vllm",
-    "--slots",
-    "16",
-    "--step-base-ms",
-    "20",
-    "--step-per-seq-ms",
-    "0",
-    "--prefill-rate",
-    "100000",
-)
 IDS = ("--api-mode", "completions", "--prompt-ids", "1000-30000", "--prompt-tokens", "30")  # need no sizing
 SMALL = (*IDS, "--output-tokens", "10")
 LAST_MOMENT_NS = 100_000_000  # what a killed process had received and not yet written

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import requests
-from distributed_runs import VLLM, Node, Served, agree, stage
+from distributed_runs import BRISK, VLLM, Node, Served, agree, stage
 from locust_runs import truth, until
 from recomputed import check
 
@@ -17,18 +17,6 @@ from harness import rows
 from harness.clock import now_ns
 from harness.servers.process import free_port
 
-BRISK = (
-    "--speak",
-    "vllm",
-    "--slots",
-    "16",
-    "--step-base-ms",
-    "20",
-    "--step-per-seq-ms",
-    "0",
-    "--prefill-rate",
-    "100000",
-)
 # Prompts of ids need no sizing: how long that takes is not what is measured here.
 SMALL = (
     "--api-mode",

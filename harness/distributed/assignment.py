@@ -151,9 +151,8 @@ class Assignment:
         data: dict[str, Any] = {}
         self._environment.events.report_to_master.fire(client_id=self._runner.client_id, data=data)
         self._runner.send_message("stats", data)
-        self._environment.stop_timeout = (
-            0  # users are idle; Locust would wait so long before it is ready again
-        )
+        # Users are idle by now; Locust would wait as long as this before it is ready for another run.
+        self._environment.stop_timeout = 0
         self.state = "ended"
         self._changed()
 

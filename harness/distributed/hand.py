@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from harness.distributed.clocks import Clock
 from harness.distributed.parcel import Offer
-from harness.orders import Order, Report, Step, Tally, digest
+from harness.orders import Order, Report, Step, Tally, Totals, digest
 from harness.plan import Plan
 
 __all__ = ["Hand", "name_of"]
@@ -129,7 +129,7 @@ class Hand:
         )
 
     def step(self, plan: Plan | None) -> Step | None:
-        """Its step of the plan; a lost one is not sent on."""
+        """Its step of the plan, if there is one."""
         return plan.segment.step(self.name) if plan is not None and plan.segment is not None else None
 
     def is_sealed(self, run_id: str) -> bool:
@@ -161,9 +161,7 @@ class Hand:
             "last_heard_s": max(0.0, (self.heard_ns - begun_ns) / 1e9),
             "longest_silence_s": self.silence_ns / 1e9,
             "clock": best and {"offset_ms": best.ns / 1e6, "uncertainty_ms": best.uncertainty_ns / 1e6},
-            "totals": asdict(said.totals)
-            if said
-            else {"offered": 0, "sent": 0, "succeeded": 0} | {"failed": {}, "cancelled": 0, "dropped": 0},
+            "totals": asdict(said.totals if said else Totals()),
             "signed": self.has_ended and self.is_sealed(run_id),
             "journal": journal,
             "events": self.events,
