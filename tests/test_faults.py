@@ -301,7 +301,7 @@ def workers_leave(folder: Path) -> Shown:
         long = (*IDS, "--output-tokens", "100")  # 2 s
         master = on.master("--host", server.url, *long, "-u", "8", "-r", "50", "-t", "12s", workers=4)
         once, twice, ended, stays = (on.worker(name) for name in names)
-        _under_way(server, 10)
+        _under_way(server, 8)  # each user's first: the second ones have just begun, and take 2 s
         at_ns = now_ns()
         once.signal(signal.SIGINT)
         ended.signal(signal.SIGTERM)

@@ -176,7 +176,7 @@ def test_a_client_that_nobody_squeezes_is_valid(tmp_path: Path, server: Server) 
     rows = seconds(done)
     client = done.summary["client"]
     assert client["seconds"] == pytest.approx(sum(row.seconds for row in rows), rel=1e-4)
-    assert 6 <= client["seconds"] < 20
+    assert 5.9 <= client["seconds"] < 20  # the first second begins with the meter, a little after the run's
     assert client["workers"] == 1
     assert client["stamp_source"] == "kernel"
     assert client["late_send_ms"]["n"] == sum(row.sends or 0 for row in rows) == len(done.requests)
