@@ -34,10 +34,11 @@ LABEL org.opencontainers.image.title="tokenswarm" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 # Numbers, not names, so that Kubernetes can see that the user is not root. /home/locust is where Locust's own image
-# works and where its Kubernetes operator mounts the locustfile.
+# works and where its Kubernetes operator mounts the locustfile. Docker makes fresh volumes like the directories they cover:
+# those under /tokens are for docker-compose.yml.
 RUN groupadd --gid 10001 tokenswarm \
     && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin tokenswarm \
-    && install -d -o 10001 -g 10001 /results /home/locust
+    && install -d -o 10001 -g 10001 /results /home/locust /tokens/read /tokens/write
 COPY --from=build /opt/tokenswarm /opt/tokenswarm
 COPY locustfiles /locustfiles
 COPY LICENSE /usr/share/doc/tokenswarm/LICENSE

@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-llamacpp demo-gemma test fuzz check format bench bench-peers reproduce-tables up lock clean
+.PHONY: help demo demo-llamacpp demo-gemma test fuzz check format dashboards bench bench-peers reproduce-tables influxd up down lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,14 +28,18 @@ test: $(VENV)/dev.done ## All tests, real llama.cpp servers included
 fuzz: $(VENV)/dev.done ## The property tests with new random examples, ten times as many
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random $(PYTEST_ARGS)
 
-check: $(VENV)/dev.done ## Lint, format and types
+check: $(VENV)/dev.done ## Lint, format and types; are the dashboards what their source makes?
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m harness.grafana.files --check
 
 format: $(VENV)/dev.done ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+dashboards: $(VENV)/runtime.done ## Write dashboards/*.json from harness/grafana
+	@$(BIN)/python -m harness.grafana.files
 
 bench: $(VENV)/runtime.done ## How exact the client is and what an event costs, against a C server's truth (half an hour; BENCH_ARGS=--quick)
 	@$(BIN)/python bench/bench.py $(BENCH_ARGS)
@@ -46,8 +50,14 @@ bench-peers: $(VENV)/runtime.done ## The same load with aiperf, guidellm, evalsc
 reproduce-tables: $(VENV)/runtime.done ## Published benchmarks once more, against profiles of the published systems (10 minutes; REPRODUCE_ARGS=--help)
 	@$(BIN)/python -m harness.reproduce $(REPRODUCE_ARGS)
 
-up: ## InfluxDB and Grafana: not built yet
-	@echo "make up: the monitoring stack (InfluxDB, Grafana) is not part of this version; see CHANGELOG.md" >&2; exit 2
+up: ## InfluxDB, Grafana, Locust's master and workers in Docker, with dashboards, on 127.0.0.1
+	@sh deploy/compose/up.sh
+
+down: ## Stop what `make up` started; its data stays
+	@sh deploy/compose/down.sh
+
+influxd: ## A real InfluxDB 2.8 for the tests, built from source into the cache (Go and Rust; five minutes, once)
+	@tests/influxd/build.sh
 
 lock: $(VENV)/dev.done ## Pin every dependency anew in requirements/
 	@$(PIP) install uv

@@ -35,7 +35,7 @@ def main() -> None:
     gevent.get_hub().loop  # noqa: B018 -- the hub's own descriptors are there before we count
     meter = Meter(job)
     engine = engine_for(job)
-    client = Client(engine, backends.find("openai", "chat"), "bench", None, lambda _: None)
+    client = Client(engine, backends.find("openai", "chat"), "bench", None, lambda *_: None)
     spec = Ask(PROMPT, job.events, model=job.model)
     answers, sources = Answers(job), set[str]()
     slot = Slot(job.streams, 1, Phase.MEASURE)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from harness import __version__, collect, demo, sizing
 from harness.errors import ConfigError
+from harness.grafana import cli as dashboards
+from harness.influx import replay
 from harness.selftest import cli as selftest
 from harness.servers import cli as serve_backend
 from harness.simulator import cli as simulator
@@ -75,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
     report.set_defaults(run=_report)
     collect.add_parser(subparsers)
+    dashboards.add_parser(subparsers)
     sizing.add_parser(subparsers)
+    replay.add_parser(subparsers)
     return parser
 
 

@@ -52,7 +52,7 @@ class Client:
     backend: Backend
     worker: str
     secret: str | None
-    keep: Callable[[RequestRecord], None]
+    keep: Callable[[RequestRecord, Exchange], object]  # what happened, and what it was read from
     at: Target | None = None  # where the backend's routes begin, if not at the engine's own target
     headers: tuple[tuple[str, str], ...] = ()  # the user's own
     id_prefix: str = ""  # of request ids, for a server's log
@@ -73,7 +73,7 @@ class Client:
         finally:  # also when the greenlet is killed in mid-request: what was measured is kept
             labels = _Labels(request_id, name, self.worker, slot, scheduled_ns, prompt_tokens, ask.max_tokens)
             record = self._record(labels, exchange)
-            self.keep(record)
+            self.keep(record, exchange)
         return record
 
     def _record(self, labels: _Labels, exchange: Exchange) -> RequestRecord:

@@ -68,6 +68,7 @@ def _together(lines: Lines, shift: Shift) -> pa.Table:
     stamps = {name: _Known.of(columns[name]).within(FAR_NS) for name in STAMPS}
     columns |= _figures(stamps, columns)
     offsets = shift.at(stamps["end_ns"].values)
+    columns["clock_offset_ns"] = pa.array(offsets)
     if offsets.any():
         columns |= {
             name: pa.array(stamp.values - offsets, mask=~stamp.there) for name, stamp in stamps.items()
@@ -160,7 +161,7 @@ def _one_by_one(lines: Lines, shift: Shift) -> tuple[pa.Table, int]:
     for line in lines:
         try:
             record = unpack(line)
-            made.append(record.row(-shift.at_one(record.end_ns)))
+            made.append(record.row(0, shift.at_one(record.end_ns)))
         except _REFUSED:
             continue
     tables = _fitting(made)

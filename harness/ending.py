@@ -1,8 +1,10 @@
 """What a run that is over says of itself: why results are missing, and the exit code.
 
     2   nothing could work: a refused key, a missing model, a dead host
-    5   results are missing. It outranks the next one: what is not there cannot be judged
+    5   results are missing. It outranks the next ones: what is not there cannot be judged
     4   the verdict is `invalid` and `--require-valid` was given
+    3   an SLO was missed, or could not be judged: a gate that could not look does not open. It outranks Locust's
+        1, which it may explain; what outranks it says that there is nothing to judge by
     -   otherwise Locust's own rule: 1 if requests failed, else 0
 
 Values in, values out.
@@ -13,9 +15,10 @@ from typing import Any, Final
 
 from harness.hope import Hope
 
-__all__ = ["INCOMPLETE", "NOT_VALID", "USAGE", "exit_code", "missing"]
+__all__ = ["INCOMPLETE", "NOT_VALID", "SLO_MISSED", "USAGE", "exit_code", "missing"]
 
 USAGE: Final = 2
+SLO_MISSED: Final = 3
 NOT_VALID: Final = 4
 INCOMPLETE: Final = 5
 
@@ -50,4 +53,6 @@ def exit_code(
         return INCOMPLETE
     if require_valid and summary is not None and summary["verdict"]["status"] == "invalid":
         return NOT_VALID
+    if summary is not None and (judged := summary.get("slo")) and judged["met"] is not True:
+        return SLO_MISSED
     return None

@@ -18,6 +18,7 @@ attempt; opening a connection is never inside TTFT.
 """
 
 import ssl
+from collections.abc import Collection
 
 import gevent
 from gevent.lock import Semaphore
@@ -109,6 +110,11 @@ class Engine:
             if now_ns() - self._turned_ns > TURN_NS:
                 gevent.sleep(1e-6)  # a timer, and not 0, which would stay among those 50
                 self._turned_ns = now_ns()
+
+    @property
+    def flying(self) -> Collection[Exchange]:
+        """The requests that are out, or going out."""
+        return self._active
 
     def drain(self) -> None:
         """Read and stamp everything that is ready now."""

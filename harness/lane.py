@@ -18,6 +18,7 @@ from harness.distributed.bundle import Share
 from harness.distributions import Distribution
 from harness.engine import Engine
 from harness.errors import ConfigError
+from harness.exchange import Exchange
 from harness.id_prompts import IdPrompts
 from harness.options import Settings
 from harness.probe import Facts, probe
@@ -99,7 +100,7 @@ def open_lane(
     user_class: type[UserClass],
     settings: Settings,
     engine: Engine,
-    keep: Callable[[RequestRecord], None],
+    keep: Callable[[RequestRecord, Exchange], object],
     *,
     name: str,
     seed: int,
@@ -127,7 +128,7 @@ def join_lane(
     user_class: type[UserClass],
     settings: Settings,
     engine: Engine,
-    keep: Callable[[RequestRecord], None],
+    keep: Callable[[RequestRecord, Exchange], object],
     *,
     name: str,
     seed: int,
@@ -175,7 +176,7 @@ def _client(
     user_class: type[UserClass],
     settings: Settings,
     engine: Engine,
-    keep: Callable[[RequestRecord], None],
+    keep: Callable[[RequestRecord, Exchange], object],
     name: str,
 ) -> Client:
     backend, target = backend_choice.choose(

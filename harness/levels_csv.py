@@ -6,9 +6,13 @@ Values in, text out.
 import csv
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+from harness.judgement import all_met
 
 __all__ = ["asked_sizes", "text"]
+
+_MET: Final = {True: "yes", False: "no", None: ""}
 
 
 def text(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
@@ -47,6 +51,8 @@ def _flat(level: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in level.items():
         if name in {"errors", "token_sources"}:  # open sets: a column each would differ from run to run
             row[name] = " ".join(f"{word}={number}" for word, number in value.items())
+        elif name == "slo":  # those of another run may be others: a column each would not stand in one table
+            row["slo_met"] = _MET[all_met(value or ())]
         elif isinstance(value, dict):
             row |= {f"{name}_{part}": figure for part, figure in value.items()}
         elif isinstance(value, list):

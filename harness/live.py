@@ -6,8 +6,8 @@ lost or comes twice does no harm. `merged` makes one `View` of what the parts sa
 
 Percentiles come from merged sketches, never from averages: DDSketch's bins are 2 % wide, so a quantile is
 within 1 % of the order statistic that numpy calls `lower`, and bins of several parts add up to the bins of
-all their requests. The sketches look at the segment that is under way and begin anew with each: requests of
-phase `measure` with outcome `ok`, those where the figure was measured.
+all their requests: those of phase `measure` with outcome `ok` where the figure was measured. `sketches` look at the
+segment that is under way and begin anew with each; `course` at the whole run, for whoever compares two moments of it.
 
 Pure: no clock, no socket, no Locust. These figures are for looking on while load runs; those of the results
 are computed from the records (`harness.metrics`).
@@ -25,7 +25,7 @@ from ddsketch.store import DenseStore
 from harness.errors import ErrorClass
 from harness.record import Outcome, Phase, RequestRecord
 
-VERSION: Final = 1
+VERSION: Final = 2
 FIGURES: Final = ("ttft_ms", "tpot_ms", "e2e_ms", "output_tokens_per_s")
 
 # One microsecond to 28 hours, or a token in 17 minutes to a hundred million a second. What is beyond counts
@@ -36,11 +36,11 @@ _FIRST, _LAST = _BINS.key(LOWEST), _BINS.key(HIGHEST)
 _BIN_MOST: Final = 2**32 - 1
 _MOST: Final = 2**63 - 1  # msgpack's own limit is just above
 
-STORED_BYTES: Final = 22_000
-"""No `Live.stored` takes more as msgpack. 1,268 bins of 4 bytes a figure at worst; 2 to 6 kB are usual."""
+STORED_BYTES: Final = 43_000
+"""No `Live.stored` takes more as msgpack. 1,268 bins of 4 bytes a sketch at worst; 4 to 12 kB are usual."""
 
 _COUNTERS: Final = ("sent", "prompt_tokens", "output_tokens", "uncounted")
-_KEYS: Final = frozenset({"version", "segment", "outcomes", "errors", "sketches", *_COUNTERS})
+_KEYS: Final = frozenset({"version", "segment", "outcomes", "errors", "sketches", "course", *_COUNTERS})
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
 _WORDS: Final = frozenset(word.value for word in ErrorClass)
 
@@ -75,6 +75,16 @@ class Sketch:
         if not self.store.count:
             return None
         return _BINS.value(self.store.key_at_rank(share * (self.store.count - 1)))
+
+    def since(self, earlier: "Sketch") -> "Sketch":
+        """What has come on top of an earlier state of it; of another one's state nothing that makes sense."""
+        found = Sketch()
+        before = {earlier.store.offset + at: n for at, n in enumerate(earlier.store.bins) if n}
+        for at, number in enumerate(self.store.bins):
+            key = self.store.offset + at
+            if (more := number - before.get(key, 0)) > 0:
+                found.store.add(key, more)
+        return found
 
     def stored(self) -> list[int | bytes]:
         """[key of the first bin, the bins' counts in order as little-endian unsigned 32-bit integers]."""
@@ -113,7 +123,7 @@ class Live:
     counted so far. Tokens are those that servers said, of requests of any phase and outcome.
     """
 
-    __slots__ = ("errors", "outcomes", "segment", "sketches", *_COUNTERS)
+    __slots__ = ("course", "errors", "outcomes", "segment", "sketches", *_COUNTERS)
 
     def __init__(self) -> None:
         self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
@@ -121,6 +131,7 @@ class Live:
         self.sent = self.prompt_tokens = self.output_tokens = self.uncounted = 0
         self.segment = 0  # whose requests the sketches look at
         self.sketches = _sketches()
+        self.course = _sketches()
 
     def add(self, record: RequestRecord, segment: int) -> None:
         """Count one finished request that was given leave in this segment of the plan (0, 1, ...)."""
@@ -134,14 +145,17 @@ class Live:
         if record.outcome is not Outcome.OK:
             return
         self.uncounted += record.output_tokens is None
-        if record.phase is not Phase.MEASURE or segment < self.segment:
-            return  # a late one of a segment that is over: in no sketch of this one
+        if record.phase is not Phase.MEASURE:
+            return
         if segment > self.segment:
             self.segment, self.sketches = segment, _sketches()
-        for figure, sketch in self.sketches.items():
+        is_late = segment < self.segment  # of a segment that is over: in no sketch of this one
+        for figure in FIGURES:
             value = getattr(record, figure)
             if value is not None:
-                sketch.add(value)
+                self.course[figure].add(value)
+                if not is_late:
+                    self.sketches[figure].add(value)
 
     def stored(self) -> dict[str, Any]:
         """All of it, for a message: str, int, bytes, list and dict, `STORED_BYTES` at most as msgpack."""
@@ -152,6 +166,7 @@ class Live:
             "errors": {word: min(number, _MOST) for word, number in self.errors.items()},
             **{name: min(getattr(self, name), _MOST) for name in _COUNTERS},
             "sketches": {figure: sketch.stored() for figure, sketch in self.sketches.items()},
+            "course": {figure: sketch.stored() for figure, sketch in self.course.items()},
         }
 
 
@@ -167,6 +182,7 @@ class View:
     uncounted: int
     segment: int | None  # whose requests the sketches look at; None: no part has said anything
     sketches: Mapping[str, Sketch]
+    course: Mapping[str, Sketch]  # those of the whole run
     parts: int  # whose counters these are
     skipped: int = 0  # that said what cannot be read
 
@@ -197,17 +213,20 @@ def merged(values: Iterable[object], segment: int | None = None) -> View:
             skipped += 1
     at = max((part.segment or 0 for part in parts), default=None) if segment is None else segment
     errors: Counter[str] = Counter()
-    sketches = _sketches()
+    sketches, course = _sketches(), _sketches()
     for part in parts:
         errors.update(part.errors)
-        for figure, sketch in sketches.items() if part.segment == at else ():
-            sketch.merge(part.sketches[figure])
+        for figure in FIGURES:
+            course[figure].merge(part.course[figure])
+            if part.segment == at:
+                sketches[figure].merge(part.sketches[figure])
     return View(
         outcomes={outcome: sum(part.outcomes[outcome] for part in parts) for outcome in Outcome},
         errors=dict(sorted(errors.items())),
         **{name: sum(getattr(part, name) for part in parts) for name in _COUNTERS},
         segment=at,
         sketches=sketches,
+        course=course,
         parts=len(parts),
         skipped=skipped,
     )
@@ -224,17 +243,20 @@ def _read(value: object) -> View:
         raise Malformed("another version")
     outcomes = _mapping(said["outcomes"], _OUTCOMES)
     errors = _mapping(said["errors"], _WORDS, some=True)
-    sketches = _mapping(said["sketches"], frozenset(FIGURES))
+    sketches, course = (_mapping(said[name], frozenset(FIGURES)) for name in ("sketches", "course"))
     view = View(
         outcomes={outcome: _number(outcomes[outcome.value]) for outcome in Outcome},
         errors={word: _number(number) for word, number in errors.items()},
         **{name: _number(said[name]) for name in _COUNTERS},
         segment=_number(said["segment"]),
         sketches={figure: Sketch.read(sketches[figure]) for figure in FIGURES},
+        course={figure: Sketch.read(course[figure]) for figure in FIGURES},
         parts=1,
     )
     succeeded = view.outcomes[Outcome.OK]
-    if view.uncounted > succeeded or any(view.count(figure) > succeeded for figure in FIGURES):
+    if view.uncounted > succeeded or any(
+        sketch.count > succeeded for sketch in (*view.sketches.values(), *view.course.values())
+    ):
         raise Malformed("more was measured than succeeded")
     return view
 

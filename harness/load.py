@@ -11,6 +11,7 @@ It decides nothing about the run. A local run has one part, named `local`; a dis
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Protocol
 
 import gevent
 from gevent.event import Event
@@ -18,6 +19,7 @@ from gevent.event import Event
 from harness.clock import ANCHOR_NS, now_ns
 from harness.distributed.bundle import Share
 from harness.engine import Engine
+from harness.exchange import Exchange
 from harness.health import Health
 from harness.hope import Hope
 from harness.lane import Lane, Say, UserClass, join_lane, open_lane
@@ -31,9 +33,19 @@ from harness.scribe import Scribe
 from harness.seconds import Second
 from harness.tls import context
 
-__all__ = ["LOCAL", "Load"]
+__all__ = ["LOCAL", "Feed", "Load"]
 
 LOCAL = "local"
+
+
+class Feed(Protocol):
+    """Who looks on while load runs; neither call may take longer than a moment."""
+
+    def record(self, record: RequestRecord, exchange: Exchange) -> None:
+        """A request is over."""
+
+    def second(self, second: Second) -> None:
+        """A second of this process's own life is."""
 
 
 class Load:
@@ -53,6 +65,7 @@ class Load:
         self._next: gevent.Greenlet | None = None
         self._scribe: Scribe | None = None
         self._health: Health | None = None
+        self._feed: Feed | None = None
         self._said: set[str] = set()
         self._disk_said = False
         self._on_record: Callable[[RequestRecord], None] = lambda _: None
@@ -101,6 +114,7 @@ class Load:
         on_record: Callable[[RequestRecord], None],
         on_change: Callable[[], None],
         abort: Callable[[], object],
+        feed: Feed | None = None,
     ) -> None:
         """Load begins.
 
@@ -109,7 +123,9 @@ class Load:
             on_record: told of every finished request.
             on_change: called when a report would say more than a moment ago.
             abort: called when going on is pointless (`hope`).
+            feed: looks on.
         """
+        self._feed = feed
         self._scribe, self._on_record, self._on_change, self._abort = scribe, on_record, on_change, abort
         self._health = Health(self.engine, self._keep_second, self.name)
         self._health.start()
@@ -140,7 +156,7 @@ class Load:
         if turn.runs_low or self._leave.is_stopped:
             self._on_change()
 
-    def keep(self, record: RequestRecord) -> None:
+    def keep(self, record: RequestRecord, exchange: Exchange) -> None:
         """One record: journal first, then whoever wants to know."""
         if self._scribe is None:
             return
@@ -156,12 +172,19 @@ class Load:
             self._say(f"first request failed with {record.error_class}: {record.error_message}")
         if self.hope.see(record):
             self._abort()
+        if self._feed is not None:
+            self._feed.record(record, exchange)
         self._on_record(record)
 
     @property
     def in_flight(self) -> int:
         """Requests that were given leave and are not over."""
         return self._leave.in_flight
+
+    @property
+    def offered(self) -> int:
+        """Requests that were given leave."""
+        return self._leave.offered
 
     @property
     def disk(self) -> str | None:
@@ -198,6 +221,8 @@ class Load:
     def _keep_second(self, second: Second) -> None:
         if self._scribe is not None:
             self._scribe.append("health", asdict(second))
+        if self._feed is not None:
+            self._feed.second(second)
 
     def _wake(self) -> None:
         waiting, self.changed = self.changed, Event()

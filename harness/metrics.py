@@ -10,13 +10,13 @@ Three populations, never mixed (docs/metrics.md has every formula):
                 at those of them with outcome `ok`, and each at those where it was measured
     window      whatever arrived inside the level's windows, from any request: the system's rates
 
+Goodput and what follows from service levels are in `harness.judgement`.
+
 `None` where nothing was measured, never 0 and never NaN; `n` says of how many a statistic is. Percentiles
 interpolate linearly (numpy's default), std is the sample's (ddof 1).
 """
 
 import math
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
@@ -25,20 +25,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness import doubts
+from harness import doubts, failures, judgement
 from harness.doubts import Finding
 from harness.journal import Window
+from harness.slo import Slos
 from harness.windows import Arrived, Floats, Streams, floats, ints
 
 __all__ = ["SCHEMA", "Finding", "Window", "summarise"]
 
 SCHEMA: Final = 1
 
+_UNUSED: Final = ["chunk_gaps_us", "request_id", "response_id", "name"]  # and too large to be copied
 _TIME_QUANTILES: Final = (50, 90, 95, 99)
 _RATE_QUANTILES: Final = (5, 10, 90)
-_FAILURES: Final = 10  # kinds of them that are listed
-_MESSAGE: Final = 500  # characters of a text that are kept
-_NUMBERS: Final = re.compile(r"[0-9a-f-]*\d[0-9a-f-]*", re.IGNORECASE)  # and the ids that have some in them
 _RATES: Final = {
     "request_output_tokens_per_s": "output_tokens_per_s",
     "request_total_tokens_per_s": "total_tokens_per_s",
@@ -75,6 +74,7 @@ def summarise(
     client: Mapping[str, Any] | None = None,
     own_ends: bool = False,
     drop_under: int | None = None,
+    slos: Slos = (),
 ) -> dict[str, Any]:
     """The summary of one run.
 
@@ -88,19 +88,17 @@ def summarise(
         client: what the load generator says of itself, passed through.
         own_ends: the user asked for answers that may end by themselves (`--exact-output no`).
         drop_under: answers of fewer tokens are in no level's statistics of times, rates and counts; how many
-            they are is in `dropped_short`. Outcomes, lengths and the system's rates know them.
+            they are is in `dropped_short`. Outcomes, lengths, goodput and the system's rates know them.
+        slos: what the levels are held against.
     """
     streams = Streams.of(requests)
-    unused = ["chunk_gaps_us", "request_id", "response_id", "name"]  # and too large to be copied below
-    requests = requests.drop(columns=unused, errors="ignore")
-
-    entries = _levels(requests, streams, windows, drop_under or 0)
-    seen = (doubts.of_level(entry, timed=planned is None, own_ends=own_ends) for entry in entries)
+    requests = requests.drop(columns=_UNUSED, errors="ignore")
+    entries = judgement.levels(_levels(requests, streams, windows, drop_under or 0), requests, windows, slos)
     found = [
         *findings,
         *(("invalid", f"incomplete: {reason}") for reason in incomplete),
         *doubts.of_table(requests, streams, planned),
-        *chain.from_iterable(seen),
+        *chain.from_iterable(doubts.of_level(e, timed=planned is None, own_ends=own_ends) for e in entries),
     ]
     return {
         "schema": SCHEMA,
@@ -110,8 +108,9 @@ def summarise(
         "incomplete": list(incomplete),
         "totals": _totals(requests, planned),
         "drop_answers_under": drop_under,
+        "slo": judgement.run(entries, slos),
         "levels": entries,
-        "failures": _failures(requests),
+        "failures": failures.kinds(requests),
         "client": dict(client or {}),
     }
 
@@ -139,22 +138,6 @@ def _totals(requests: pd.DataFrame, planned: int | None) -> dict[str, int | None
         "prompt_tokens": _total(requests["prompt_tokens"]),
         "output_tokens": _total(requests["output_tokens"]),
     }
-
-
-def _failures(requests: pd.DataFrame) -> list[dict[str, Any]]:
-    """The commonest failures of the run, any phase. Texts that differ only in their numbers are one, the first."""
-    failed = requests[requests["outcome"] == "failed"]
-    columns = (failed[name] for name in ("error_class", "http_status", "error_message"))
-    times: Counter[tuple[Any, ...]] = Counter()
-    first: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for cells in zip(*columns, strict=True):
-        word, status, text = (None if pd.isna(cell) else cell for cell in cells)
-        message = None if text is None else text[:_MESSAGE]
-        key = (word, status, _NUMBERS.sub("0", message or ""))
-        times[key] += 1
-        code = None if status is None else int(status)
-        first.setdefault(key, {"error_class": word, "http_status": code, "message": message})
-    return [first[key] | {"count": count} for key, count in times.most_common(_FAILURES)]
 
 
 def _level(
@@ -197,7 +180,6 @@ def _level(
         "cached_tokens": _total(ok["cached_tokens"]),
         "reconnects": _total(requests["reconnects"][here]),
         "token_sources": _counts(ok["token_source"].dropna()),
-        "goodput": None,
     }
 
 

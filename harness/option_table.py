@@ -83,10 +83,16 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ),
     ("ca-file", "", False, "PEM file of the CA that signed the server's certificate. Default: the system's"),
     ("insecure", "", False, "Do not verify the server's certificate"),
+    (
+        "slo",
+        "",
+        False,
+        "A service level, e.g. 'ttft_p95<2s' or 'error_rate<1%' (repeatable; docs/metrics.md); a miss exits with 3",
+    ),
     ("require-valid", "", False, "Exit with 4 if the verdict is invalid"),
 )
 FLAGS: Final = ("insecure", "require-valid")  # given or not, without a value
-REPEATABLE: Final = ("label", "backend-option", "header")
+REPEATABLE: Final = ("label", "backend-option", "header", "slo")
 
 
 def variable(name: str) -> str:

@@ -11,12 +11,13 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import distributions, option_values, proxy, target
+from harness import distributions, option_values, proxy, slo, target
 from harness.distributions import Distribution
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
 from harness.option_table import FLAGS, OPTIONS, REPEATABLE, variable
 from harness.proxy import Proxy
+from harness.slo import Slos
 from harness.target import Target
 from harness.tls import Trust
 
@@ -79,6 +80,7 @@ class Settings:
     ready_timeout_s: float | None = None  # None: wait only for one that says it is loading
     server_metrics: bool = True
     serve: str | None = None
+    slos: Slos = ()
     proxy: Proxy | None = None  # that the environment names for this target
 
     @property
@@ -95,6 +97,7 @@ class Settings:
             "levels": list(self.levels),
             "labels": dict(self.labels),
             "extra_body": dict(self.extra_body),
+            "slo": [one.describe() for one in self.slos],
             **self.wording.stored(),
             "ca_file": self.ca_file and str(self.ca_file),
             "proxy": self.proxy and self.proxy.authority,
@@ -115,6 +118,7 @@ _OTHER_VARIABLES = (
     "TOKENSWARM_API_KEY_FILE",
     "TOKENSWARM_BACKEND",  # of locustfiles/generic.py
     "TOKENSWARM_CACHE",
+    "TOKENSWARM_INFLUXD",
     "TOKENSWARM_REQUIRE_REAL",
 )
 _DEFAULTS: Mapping[str, str] = {name.replace("-", "_"): default for name, default, _, _ in OPTIONS}
@@ -146,6 +150,7 @@ _AUTO: Mapping[str, bool | None] = {"auto": None, "yes": True, "no": False}
 _AUTO_NO: Mapping[str, bool | None] = {"auto": None, "no": False}
 _SALTS = ("off", "run", "request")
 _YES_NO: Mapping[str, bool | None] = {"yes": True, "no": False}
+_NO_QUOTA: tuple[int | None, int | None] = (None, None)
 
 
 class _Reader:
@@ -192,8 +197,7 @@ def read(options: Namespace, default_host: str | None) -> Settings:
     reader = _Reader(options)
     text, check = reader.text, reader.check
     nowhere = Target(tls=False, host="", port=0)
-    no_quota: tuple[int | None, int | None] = (None, None)
-    quota = check(lambda: option_values.quota(text("requests_per_level")), no_quota)
+    quota = check(lambda: option_values.quota(text("requests_per_level")), _NO_QUOTA)
     place = check(lambda: target.parse(options.host or default_host), nowhere)
     settings = Settings(
         target=place,
@@ -225,6 +229,7 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         ready_timeout_s=reader.seconds("ready_timeout") if text("ready_timeout") else None,
         server_metrics=reader.choice("server_metrics", _AUTO_NO) is not False,
         serve=text("serve") or None,
+        slos=check(lambda: slo.read(options.slo or []), ()),
         users=options.num_users,
         spawn_rate=options.spawn_rate,
         run_time_s=options.run_time,

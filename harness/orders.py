@@ -17,7 +17,20 @@ from typing import Annotated, Any, Final, Self, TypeVar
 import msgspec
 import orjson
 
-__all__ = ["CHUNK", "GET", "ORDER", "REPORT", "SAY", "Order", "Report", "Step", "Tally", "Totals", "digest"]
+__all__ = [
+    "CHUNK",
+    "GET",
+    "ORDER",
+    "REPORT",
+    "SAY",
+    "Order",
+    "Points",
+    "Report",
+    "Step",
+    "Tally",
+    "Totals",
+    "digest",
+]
 
 T = TypeVar("T")
 
@@ -68,6 +81,23 @@ class Totals:
     failed: Mapping[str, Count] = field(default_factory=dict)
     cancelled: Count = 0
     dropped: Count = 0  # journal lines that were lost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Points:
+    """What became of the points a process made for InfluxDB (`harness.influx`)."""
+
+    created: Count = 0
+    delivered: Count = 0
+
+    @property
+    def lost(self) -> int:
+        """Not in InfluxDB, so far."""
+        return max(0, self.created - self.delivered)
+
+    def stored(self) -> dict[str, int]:
+        """For run.json."""
+        return {"created": self.created, "delivered": self.delivered, "lost": self.lost}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +155,7 @@ class Report:
     in_place: bool = False  # the journal lies in the master's own run directory
     digest: str | None = None  # of the totals and the journal: its last word
     notes: tuple[tuple[str, str], ...] = ()  # findings for the verdict
+    points: Points | None = None  # None: it sends none to InfluxDB
 
     def wire(self) -> dict[str, Any]:
         """As it is sent."""

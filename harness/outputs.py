@@ -31,6 +31,7 @@ from harness import (
     rows,
     seconds,
     server_metrics,
+    slo,
 )
 from harness.clock import now_ns, unix_ns
 from harness.errors import ConfigError
@@ -177,6 +178,7 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
         client=fitness.summary(watched, [late for *_, late in fitness.sends(requests[_SENDS])], stamped),
         own_ends=settings.get("exact_output") is False,
         drop_under=settings.get("drop_answers_under"),
+        slos=slo.read(settings.get("slo") or ()),
     ) | {"server_metrics": server, "audit": account}
     with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
         files.write(run_dir / "summary.json", files.as_json(summary))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from harness import live
 from harness.clock import unix_now_ns
 from harness.hope import Hope
-from harness.load import LOCAL, Load
+from harness.load import LOCAL, Feed, Load
 from harness.orders import Tally
 from harness.plan import Plan
 from harness.record import RequestRecord
@@ -25,6 +25,13 @@ __all__ = ["Alone", "Director", "Finding", "Parts"]
 Finding = tuple[str, str]
 
 
+class Onlooker(Protocol):
+    """Whoever wants to see what is sent (`harness.influx.watch`)."""
+
+    def send(self, load: Load, run_id: str, users: Callable[[], int]) -> Feed | None:
+        """`load` sends from now on, with so many users."""
+
+
 class Director(Protocol):
     """A run, as its parts see it (`harness.run`)."""
 
@@ -32,6 +39,11 @@ class Director(Protocol):
     plan: Plan
     scribe: Scribe
     directory: RunDirectory
+    users: Callable[[], int]
+
+    @property
+    def watch(self) -> Onlooker:
+        """Looks on."""
 
     @property
     def elapsed_s(self) -> float:
@@ -43,8 +55,8 @@ class Director(Protocol):
     def look(self) -> None:
         """What follows from that."""
 
-    def event(self, what: str) -> None:
-        """Something worth knowing afterwards."""
+    def event(self, what: str, topic: str = "note") -> None:
+        """Something worth knowing afterwards; `topic` as in `Run.note_event`."""
 
 
 class Parts(Protocol):
@@ -107,7 +119,10 @@ class Alone:
     def begin(self, run: Director) -> None:
         """Load begins, here."""
         self._run = run
-        self._load.begin(run.scribe, on_record=self._on_record, on_change=self._changed, abort=self._abort)
+        feed = run.watch.send(self._load, run.id, run.users)
+        self._load.begin(
+            run.scribe, on_record=self._on_record, on_change=self._changed, abort=self._abort, feed=feed
+        )
 
     def tell(self) -> None:
         """As a call; its answer is how far it is."""
@@ -171,6 +186,7 @@ class Alone:
                 "totals": asdict(self._load.totals()),
                 "signed": True,
                 "journal": None,
+                "metrics": None,  # the run's own are those of this process
                 "events": [],
             }
         ]

@@ -26,6 +26,7 @@ Schema history of the stored row
        `stamp_source` says which clock stamped the reads
     3  what some servers say of a request beside its three times (`server_ttft_ms` to `batch_size`), and
        `retry_after_s` of a refusal; `prompt_token_source`
+    4  `clock_offset_ns`: what was taken off all stamps of the row, to bring them to the run's clock
 """
 
 from dataclasses import dataclass, fields
@@ -34,7 +35,7 @@ from typing import Any
 
 from harness.errors import ErrorClass
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class Outcome(StrEnum):
@@ -168,12 +169,18 @@ class RequestRecord:
             return None
         return (self.prompt_tokens + self.output_tokens) * 1e3 / self.e2e_ms if self.e2e_ms > 0 else None
 
-    def row(self, anchor_ns: int) -> dict[str, Any]:
-        """The stored row: every field but `text`, the derived figures, stamps shifted to Unix time."""
+    def row(self, anchor_ns: int, clock_offset_ns: int = 0) -> dict[str, Any]:
+        """The stored row: every field but `text`, the derived figures, stamps shifted to the run's Unix time.
+
+        Args:
+            anchor_ns: makes Unix time of the stamps, by the sender's own clock.
+            clock_offset_ns: by how much that clock is ahead of the run's; taken off the stamps, and noted.
+        """
         row: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "text"}
         for stamp in STAMPS:
             if row[stamp] is not None:
-                row[stamp] += anchor_ns
+                row[stamp] += anchor_ns - clock_offset_ns
+        row["clock_offset_ns"] = clock_offset_ns
         for figure in FIGURES:
             row[figure] = getattr(self, figure)
         return row

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from harness import report_client, report_levels, report_server, report_settings, report_workers
+from harness import report_client, report_levels, report_server, report_settings, report_slo, report_workers
 from harness.grid import NULL, clean, number
 from harness.report_style import CSS
 from harness.svg import Series, bars, chart
@@ -57,8 +57,9 @@ def render(
         *_head(summary, settings, run),
         *_verdict(summary),
         *_tiles(summary),
+        *report_slo.section(summary),
         *_failures(summary["failures"]),
-        *(_charts(levels) if summary["totals"]["succeeded"] else ()),
+        *(_charts(levels, summary.get("slo")) if summary["totals"]["succeeded"] else ()),
         *report_levels.table(summary),
         '<div class="columns">',
         *(piece for heading, pairs in report_settings.about(settings) for piece in _pairs(heading, pairs)),
@@ -184,10 +185,10 @@ def _rates(peak: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _charts(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Lines over the levels; of a single level, bars of its figures."""
+def _charts(levels: Sequence[Mapping[str, Any]], slo: Mapping[str, Any] | None) -> Iterator[str]:
+    """Lines over the levels, with those of the SLOs; of a single level, bars of its figures."""
     if levels:
-        yield from _charted(_bars(levels[0]) if len(levels) == 1 else _lines(levels))
+        yield from _charted(_bars(levels[0]) if len(levels) == 1 else _lines(levels, slo))
 
 
 def _charted(charts: Iterable[str]) -> Iterator[str]:
@@ -196,26 +197,30 @@ def _charted(charts: Iterable[str]) -> Iterator[str]:
         yield from ('<div class="charts">', *drawn, "</div>")
 
 
-def _lines(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _lines(levels: Sequence[Mapping[str, Any]], slo: Mapping[str, Any] | None) -> Iterator[str]:
     labels = [str(level["concurrency"]) for level in levels]
 
     def part(name: str, key: str) -> list[float | None]:
         return [level[name][key] for level in levels]
 
-    system = [level["system_output_tokens_per_s"] for level in levels]
-    rate = "request_output_tokens_per_s"
-    yield chart("Whole system: output tokens/s", _X, labels, [Series("system", system, label="above")])
+    def drawn(title: str, name: str, lines: list[Series], limits: str = "s1") -> str:
+        return chart(title, _X, labels, [*lines, *report_slo.series(slo, name, lines, limits)])
+
+    system = Series("system", [level["system_output_tokens_per_s"] for level in levels], label="above")
+    each, total = "request_output_tokens_per_s", "request_total_tokens_per_s"
+    yield drawn("Whole system: output tokens/s", "system_output_tokens_per_s", [system], "t2")
     if _is_streamed(levels):
-        yield chart(_TTFT, _X, labels, _percentiles(part, "ttft_ms", ("p50", "p95", "p99")))
-        yield chart("Each request: output tokens/s, median and p10 to p90", _X, labels, [_band(part, rate)])
-        yield chart(_TPOT, _X, labels, _percentiles(part, "tpot_ms", ("p50", "p95")))
+        yield drawn(_TTFT, "ttft_ms", _percentiles(part, "ttft_ms", ("p50", "p95", "p99")))
+        yield drawn("Each request: output tokens/s, median and p10 to p90", each, [_band(part, each)])
+        yield drawn(_TPOT, "tpot_ms", _percentiles(part, "tpot_ms", ("p50", "p95")))
         return
-    yield chart(_E2E, _X, labels, _percentiles(part, "e2e_ms", ("p50", "p95", "p99")))
-    band = _band(part, "request_total_tokens_per_s")
-    yield chart("Each request: prompt and output tokens/s, median and p10 to p90", _X, labels, [band])
+    yield drawn(_E2E, "e2e_ms", _percentiles(part, "e2e_ms", ("p50", "p95", "p99")))
+    yield drawn(
+        "Each request: prompt and output tokens/s, median and p10 to p90", total, [_band(part, total)]
+    )
     for title, name in _BY_SERVER:
         if any(level.get(name, {}).get("n") for level in levels):
-            yield chart(title, _X, labels, _percentiles(part, name, ("p50", "p95")))
+            yield drawn(title, name, _percentiles(part, name, ("p50", "p95")))
 
 
 def _is_streamed(levels: Sequence[Mapping[str, Any]]) -> bool:

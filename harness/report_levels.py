@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from harness import server_says
+from harness import report_slo, server_says
 from harness.grid import clean, number
 from harness.tables import FEW, lengths
 
@@ -25,12 +25,16 @@ def table(summary: Mapping[str, Any]) -> Iterator[str]:
     levels = summary["levels"]
     if not levels:
         return
+    asked = summary.get("slo") is not None
     yield "<section><h2>Levels</h2>"
     yield '<div class="wide"><table><thead><tr><th colspan="2"></th>'
     yield from (f'<th class="group" colspan="{len(columns)}">{heading}</th>' for heading, columns in _COLUMNS)
+    if asked:
+        yield f'<th class="group" colspan="{len(report_slo.COLUMNS)}">SLO</th>'
     yield "</tr><tr><th>users</th><th>ok/all</th>"
     for _, columns in _COLUMNS:
         yield from (f"<th{_first(i)}>{column[0]}</th>" for i, column in enumerate(columns))
+    yield from (f"<th{_first(i)}>{name}</th>" for i, name in enumerate(report_slo.COLUMNS) if asked)
     yield "</tr></thead><tbody>"
     for level in levels:
         yield f"<tr><th>{level['concurrency']}</th><td>{level['succeeded']}/{level['requests']}</td>"
@@ -39,6 +43,7 @@ def table(summary: Mapping[str, Any]) -> Iterator[str]:
                 star = "*" if key == "p99" and 0 < level[name]["n"] < FEW else ""
                 value = level[name][key] if key else level[name]
                 yield f"<td{_first(i)}>{number(value, scale=scale)}{star}</td>"
+        yield from (f"<td{_first(i)}>{cell}</td>" for i, cell in enumerate(report_slo.cells(level)) if asked)
         yield "</tr>"
     yield "</tbody></table></div>"
     yield from _server_says(levels)

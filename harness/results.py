@@ -102,6 +102,7 @@ class RunDirectory:
         counted_by: TokenSource = TokenSource.TOKENIZER,
         workers: Sequence[Mapping[str, Any]] = (),
         keep: Sequence[str] = (),
+        more: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Turn the journals into the results, delete them, and return the summary.
 
@@ -113,6 +114,7 @@ class RunDirectory:
             counted_by: the source noted for `count_tokens`' counts.
             workers: what is known of each process that made load; docs/metrics.md, "Audit".
             keep: names of journals that are not known to be whole, and are not deleted.
+            more: further entries of run.json.
 
         Raises:
             ConfigError: the disk refused; the journals are kept for `rebuild`.
@@ -127,6 +129,7 @@ class RunDirectory:
             ],
             "findings": [list(finding) for finding in findings],
             "finished_at": _utc_now(),
+            **(more or {}),
         }
         if workers:
             run["workers"] = [dict(worker) for worker in workers]

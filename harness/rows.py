@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,6 +82,7 @@ COLUMNS: Final = {
     "batch_size": "int64",
     "retry_after_s": "double",
     "prompt_token_source": "string",
+    "clock_offset_ns": "int64",
 }
 _KINDS: Final = {
     "string": pa.string(),
@@ -105,6 +107,9 @@ _LATER: Final = (
     *("dns_ms", "tls_ms"),  # since schema 2
     *("server_ttft_ms", "server_e2e_ms", "server_tokens_per_s", "acceptance_rate", "batch_size"),  # since 3
     *("retry_after_s", "prompt_token_source"),
+)
+_SHIFTED: Final = (
+    "clock_offset_ns"  # since 4; 0 in older tables, whose senders' own clocks nobody can tell any more
 )
 
 
@@ -186,17 +191,29 @@ def of_rows(made: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table({name: [row[name] for row in made] for name in COLUMNS}, schema=ARROW)
 
 
-def groups(path: Path) -> Iterator[pa.Table]:
-    """The rows of a stored table, some at a time, with all columns of today's schema.
+def groups(
+    path: Path, names: Sequence[str] = tuple(COLUMNS), *, only: Collection[int] | None = None
+) -> Iterator[pa.Table]:
+    """The rows of a stored table, some at a time, with these columns of today's schema.
+
+    Args:
+        path: requests.parquet.
+        names: the columns that are needed.
+        only: stored row groups that are needed; None: all.
 
     Raises:
         ConfigError: damaged, or without a column of `COLUMNS`.
     """
+    kinds = pa.schema([ARROW.field(name) for name in names], metadata=ARROW.metadata)
+    without = [name for name in COLUMNS if name not in names]
     try:
         with pq.ParquetFile(path) as file:
             _check(file.schema_arrow.names, path)
-            for batch in file.iter_batches(batch_size=ROW_GROUP // 5):
-                yield _whole(pa.Table.from_batches([batch])).select(list(COLUMNS)).cast(ARROW)
+            there = [name for name in names if name in file.schema_arrow.names]
+            # One by one: asked for all of them, Arrow keeps what it has read of each until the last.
+            for number in range(file.num_row_groups) if only is None else only:
+                for batch in file.iter_batches(ROW_GROUP // 5, row_groups=[number], columns=there):
+                    yield _whole(pa.Table.from_batches([batch]), without).select(list(names)).cast(kinds)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
 
@@ -260,10 +277,12 @@ def _whole(table: pa.Table, without: Collection[str] = ()) -> pa.Table:
     for name in _LATER:
         if name not in (*table.column_names, *without):
             table = table.append_column(name, pa.nulls(table.num_rows, _KINDS[COLUMNS[name]]))
+    if _SHIFTED not in (*table.column_names, *without):
+        table = table.append_column(_SHIFTED, pa.array(np.zeros(table.num_rows, np.int64)))
     return table
 
 
 def _check(names: Collection[str], path: Path) -> None:
-    missing = [name for name in COLUMNS if name not in (*names, *_LATER)]
+    missing = [name for name in COLUMNS if name not in (*names, *_LATER, _SHIFTED)]
     if missing:
         raise ConfigError(f"{path}: column {missing[0]} is missing; was it written by tokenswarm?")

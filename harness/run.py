@@ -23,9 +23,10 @@ from uuid import uuid4
 from gevent.event import Event
 from gevent.lock import RLock
 
-from harness import audit, ending, plan
+from harness import audit, ending, files, plan
 from harness.clock import unix_now_ns, unix_ns
 from harness.errors import ConfigError
+from harness.influx.watch import Watch
 from harness.load import Load
 from harness.options import Settings
 from harness.orders import Tally
@@ -45,8 +46,10 @@ __all__ = ["Run", "new_plan"]
 class Run:
     """One run. `abort` is called when going on is pointless."""
 
-    def __init__(self, settings: Settings, load: Load, parts: Parts, a_plan: Plan) -> None:
-        """Prepare a run whose `load` has its lanes open.
+    def __init__(
+        self, settings: Settings, load: Load, parts: Parts, a_plan: Plan, users: Callable[[], int]
+    ) -> None:
+        """Prepare a run whose `load` has its lanes open; `users` says how many Locust has up.
 
         Raises:
             ConfigError: the results cannot be kept. Nothing has been written.
@@ -55,6 +58,8 @@ class Run:
         self.plan = a_plan
         self.load = load
         self.parts = parts
+        self.users = users
+        self.watch = Watch()
         self.segment_done = Event()
         self.interrupted = False
         self.summary: dict[str, Any] | None = None
@@ -75,9 +80,12 @@ class Run:
     def begin(self) -> None:
         """Load begins."""
         self._begun_ns = unix_now_ns()
+        self.watch.direct(self, files.from_json(self.directory.path / "run.json"), self._begun_ns)
         self.plan.begin(self._begun_ns)
+        self.note_event("load begins", "start", self._begun_ns)
         self.parts.begin(self)
         self.parts.tell()
+        self.watch.start()
         self._scraper.start()
         self.progress.start()
 
@@ -109,10 +117,22 @@ class Run:
         self.segment_done.clear()
         return self.plan.next_segment()
 
-    def event(self, what: str) -> None:
+    def event(self, what: str, topic: str = "note") -> None:
         """Something worth knowing afterwards; it is said, too."""
         say(what)
-        self.scribe.append("event", {"time_ns": unix_now_ns(), "what": what})
+        self.note_event(what, topic)
+
+    def note_event(self, what: str, topic: str, at_ns: int | None = None) -> None:
+        """The same, not said. `topic`: start, level, stop, end, worker, guard or note; `at_ns`: Unix ns, now by default."""
+        segment = self.plan.segment
+        event = {
+            "time_ns": unix_now_ns() if at_ns is None else at_ns,
+            "what": what,
+            "topic": topic,
+            "level": None if segment is None or self.plan.is_stopped else segment.level,
+        }
+        self.scribe.append("event", event)
+        self.watch.event(event)
 
     def note(self, status: str, reason: str) -> None:
         """Something for the verdict that only Locust knows; `status` is suspect or invalid."""
@@ -122,6 +142,9 @@ class Run:
         """No further request. What is in flight goes on."""
         if not self.plan.is_stopped:
             self.plan.stop(unix_now_ns())
+            self.note_event(
+                self.parts.hope.lost or "load is stopped", "guard" if self.parts.hope.lost else "stop"
+            )
             self.parts.tell()
             self.segment_done.set()
 
@@ -135,8 +158,12 @@ class Run:
             self.progress.stop()
             self._scraper.stop()
             self._journal_windows()
+            self.note_event("nothing is in flight any more", "end")
             self.scribe.close()
+            self.watch.drained()
             self._write()
+            if said := self.watch.results(self.directory.path, self.summary):
+                say(said)
             self.parts.settle()
 
     def prepared(self) -> None:
@@ -172,17 +199,21 @@ class Run:
 
     def _open(self, users: int, each: Mapping[str, int], open_ns: int) -> None:
         self.plan.users_ready(each, users, unix_now_ns(), open_ns)
+        if (segment := self.plan.segment) is not None and segment.open_ns == open_ns:
+            self.note_event(f"{users} users", "level", open_ns)
         self._journal_windows()
         self.parts.tell()
 
     def _keep_sample(self, sample: Sample) -> None:
         self.scribe.append("server", asdict(sample))
+        self.watch.sample(sample)
 
     def _journal_windows(self) -> None:
         """Each window as soon as it has closed: a killed run keeps the rates of the levels it had finished."""
         closed = self.plan.windows()
         for window in closed[self._windows_kept :]:
             self.scribe.append("window", asdict(window))
+            self.watch.window(window.level, self.parts.counted())
         self._windows_kept = len(closed)
 
     def _write(self) -> None:
@@ -214,6 +245,7 @@ class Run:
             count_tokens=count_tokens,
             workers=statements,
             keep=self.parts.unverified(),
+            more={"begun_ns": self._begun_ns, **self.watch.stored(statements)},
         )
 
     def _counter(self) -> Callable[[str], int] | None:

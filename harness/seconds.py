@@ -63,6 +63,7 @@ class Second:
     late_send_ms_max: float | None = None
     loop_lags_ms: str = ""
     read_delays_ms: str = ""
+    clock_offset_ns: int = 0  # what was taken off `time_ns` to bring it to the run's clock
 
     @property
     def end_ns(self) -> int:

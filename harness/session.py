@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import gevent
 from locust.env import Environment
@@ -23,8 +23,10 @@ from harness.cautions import cautions
 from harness.distributed import bundle
 from harness.errors import ConfigError
 from harness.fired import fire
+from harness.grafana import web_link
+from harness.influx import watch
 from harness.lane import UserClass, share_of
-from harness.load import Load
+from harness.load import LOCAL, Load
 from harness.options import Settings
 from harness.parts import Alone
 from harness.results import check_place
@@ -34,6 +36,9 @@ from harness.workload import Sharing
 
 if TYPE_CHECKING:
     from harness.distributed.crew import Crew
+
+
+MASTER: Final = "master"  # which sends nothing, but has points of its own
 
 
 class Session:
@@ -78,6 +83,7 @@ class Session:
             raise ConfigError(
                 "the locustfile has no LLMUser: derive your user class from harness.users.LLMUser"
             )
+        watch.check(os.environ)
         check_place(settings.results_dir)  # now, and not after minutes of sizing prompts
         for line in cautions(settings):
             say(line)
@@ -89,7 +95,11 @@ class Session:
             parts = self._crew or Alone(
                 load, partial(fire, self.environment), lambda: gevent.spawn(self._end_load)
             )
-            run = Run(settings, load, parts, a_plan)
+            run = Run(settings, load, parts, a_plan, lambda: self.runner.user_count)
+            name = LOCAL if self._crew is None else MASTER
+            run.watch = watch.open_watch(os.environ, run.id, name, run.directory.path, say, says_where=True)
+            if run.watch.link:
+                say(f"watch it live: {run.watch.link}")
             if self._crew is not None:
                 self._preparing = run
                 self._enlist(self._crew, run)
@@ -144,6 +154,12 @@ class Session:
 
     def listen(self) -> None:
         """Follow Locust's events from here on."""
+        if self.web_ui is not None and watch.has_dashboard(os.environ):
+            web_link.add(
+                self.web_ui,
+                lambda: self.run.watch.link if self.run else None,
+                parsed_options(self.environment).web_base_path,
+            )
         on = self.environment.events
         on.test_start.add_listener(self._start)
         on.spawning_complete.add_listener(self._spawned)
@@ -227,6 +243,8 @@ class Session:
             say(f"error: stopped early, {run.parts.hope.lost}")
         if run.exit_code == ending.NOT_VALID:
             say("error: the verdict is invalid, and --require-valid was given (exit 4)")
+        if run.exit_code == ending.SLO_MISSED:
+            say("error: a service level was missed, or could not be judged (exit 3)")
 
     def _interrupt(self) -> None:
         """Ctrl-C or SIGTERM, the first, the second and the third time."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness import doubts, report_client, report_server, report_workers, server_says
+from harness import doubts, report_client, report_server, report_slo, report_workers, server_says
 from harness import maritaca as theirs
 from harness.grid import NULL, Group, clean, columns, number, wrap
 from harness.windows import Floats, floats
@@ -51,6 +51,7 @@ def render(
     lines += wrap(_LEGEND, width)
     if any(0 < level["ttft_ms"]["n"] < FEW for level in levels):
         lines += wrap(f"* p99 of fewer than {FEW} requests: close to the slowest one.", width)
+    lines += _slo(summary.get("slo"), width)
     lines += _server_says(levels, width)
     lines += [line for said in lengths(summary) for line in wrap(f"lengths: {said}", width, later="  ")]
     lines += ["", *wrap(_totals(summary["totals"]), width), *_failures(summary["failures"], width)]
@@ -168,7 +169,19 @@ def _level_groups(levels: Sequence[Mapping[str, Any]]) -> list[Group]:
         ("TTFT ms", ("p50", "p95", "p99 "), ttft),
         ("TPOT ms", ("p50", "p95"), picked("tpot_ms", ("p50", "p95"))),
         ("E2E s", ("p50", "p95"), picked("e2e_ms", ("p50", "p95"), 1e-3)),
+        *([("SLO", report_slo.COLUMNS, [*map(report_slo.cells, levels)])] if _asked(levels) else []),
     ]
+
+
+def _asked(levels: Sequence[Mapping[str, Any]]) -> bool:
+    return any(level.get("slo") for level in levels)
+
+
+def _slo(judged: Mapping[str, Any] | None, width: int) -> Iterator[str]:
+    first, *others = report_slo.lines(judged) or [""]
+    if first:
+        yield from ("", *wrap(f"SLO {first}", width))
+        yield from (line for said in others for line in wrap(said, width, "  - ", "    "))
 
 
 def _server_says(levels: Sequence[Mapping[str, Any]], width: int) -> list[str]:

@@ -38,7 +38,7 @@ def judge(client: Client, ask: Ask, say: Callable[[str], None]) -> None:
     Raises:
         ConfigError: load would fail in the same way; one line with what to change.
     """
-    alone = replace(client, id_prefix="trial-", keep=lambda _: None)
+    alone = replace(client, id_prefix="trial-", keep=lambda *_: None)
     slot = Slot(level=1, repeat=1, phase=Phase.WARMUP)
     url = client.target.url(client.backend.path)
     say(f"a trial request first: POST {url}")

@@ -58,7 +58,8 @@ def _note(volume: Volume, kind: str, value: Line, shift: Shift) -> None:
         case "health":
             second = _sound(seconds.of_json(value))
             seconds.expanded(second.loop_lags_ms), seconds.expanded(second.read_delays_ms)
-            volume.seconds.append(replace(second, time_ns=_moved(second.time_ns, shift)))
+            moved = _moved(second.time_ns, shift)
+            volume.seconds.append(replace(second, time_ns=moved, clock_offset_ns=second.time_ns - moved))
         case "server":
             sample = _sound(server_metrics.of_json(value))
             volume.samples.append(replace(sample, time_ns=_moved(sample.time_ns, shift)))

@@ -1,6 +1,6 @@
 """What every test runs under: no proxy, examples of property tests that stay or change, a place for a server's log.
 
-The proxies of the machine's environment are not for the servers of the tests, which are all on this machine.
+Nor an InfluxDB or Grafana that its user has. The proxies of the machine's environment are not for the servers of the tests, which are all on this machine.
 
 Property tests choose the same examples at each `make test`, new ones at each `make fuzz`.
 
@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from influx_servers import influx
 
-for variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
-    del os.environ[variable]
+__all__ = ["influx"]  # it has kept what it needs of the environment
+
+for variable in list(os.environ):
+    if variable.lower().endswith("_proxy") or variable.startswith(("INFLUXDB_", "GRAFANA_")):
+        del os.environ[variable]
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile(

@@ -18,6 +18,7 @@ from harness.servers.process import Server, free_port, running
 
 ROOT = Path(__file__).parent.parent
 LOCUSTFILES = ROOT / "locustfiles"
+_NOT_OURS = ("API_KEY", "LOCUST", "INFLUXDB_", "GRAFANA_")  # in names of variables that a run would heed
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def start(
     clean = {
         name: value
         for name, value in os.environ.items()
-        if "API_KEY" not in name and "LOCUST" not in name and not name.lower().endswith("_proxy")
+        if not any(word in name for word in _NOT_OURS) and not name.lower().endswith("_proxy")
     }
     return subprocess.Popen(
         command,

@@ -90,7 +90,73 @@ def failures(rows_):
     return sorted(found, key=lambda one: -one["count"])[:10]
 
 
-def recompute_level(rows_, level, windows, least=None):
+def is_good(row, asked):
+    """Whether a request meets every SLO on a figure of requests; `asked` as (figure, statistic, operator, limit)."""
+    later = None if row["output_tokens"] is None else row["output_tokens"] - (row["first_chunk_tokens"] or 1)
+    short = row["streamed"] and row["first_content_ns"] is not None
+    short = short and (row["first_content_ns"] == row["last_content_ns"] or (later is not None and later < 1))
+    for figure, _, sign, limit in asked:
+        value = row.get(f"{figure}_ms", row.get(figure))
+        if value is None:
+            if figure not in ("tpot", "output_tokens_per_s") or not short:
+                return False
+        elif not holds(value, sign, limit):
+            return False
+    return row["outcome"] == "ok"
+
+
+def holds(value, sign, limit):
+    """`value sign limit`."""
+    return {"<": value < limit, "<=": value <= limit, ">": value > limit, ">=": value >= limit}[sign]
+
+
+def split_slo(text):
+    """(figure, statistic, operator, limit in ms, tokens/s or a share) of an SLO."""
+    name, sign, number, unit = re.fullmatch(r"(\w+)([<>]=?)([0-9.]+)(.*)", text).groups()
+    limit = float(number) * {"s": 1000, "ms": 1, "us": 1e-3, "%": 0.01, "": 1}[unit]
+    figure, statistic = re.fullmatch(r"(.*?)(?:_(p\d+|mean|median|max))?", name).groups()
+    return figure, statistic, sign, limit
+
+
+def recompute_slos(texts, level, good):
+    """`goodput` and `slo` of a level, from its figures and the numbers of good requests: (measured, ended in windows)."""
+    asked = [split_slo(text) for text in texts]
+    n = level["requests"]
+    goodput = {"share": good[0] / n, "requests_per_s": good[1] / level["window_s"], "good": good[0], "n": n}
+    single = any(s is not None and figure != "chunk_gap" for figure, s, *_ in asked)
+    judged = []
+    for text, (figure, statistic, sign, limit) in zip(texts, asked, strict=True):
+        if figure in ("error_rate", "goodput"):
+            value = goodput["share"] if figure == "goodput" else level["failed"] / n
+            of, unit, part = n, "share", limit
+        elif statistic is None:
+            value, of, unit, part = (
+                level[figure],
+                None,
+                "requests/s" if figure[0] == "r" else "tokens/s",
+                None,
+            )
+        else:
+            own = level[f"{figure}_ms"] if f"{figure}_ms" in level else level[f"request_{figure}"]
+            rates = "p5" in own
+            value = own["median" if statistic == "p50" else statistic]
+            of, unit = own["n"], "tokens/s" if rates else "ms"
+            part = (
+                {"mean": None, "max": None, "median": 0.5}[statistic]
+                if statistic[0] == "m"
+                else int(statistic[1:]) / 100
+            )
+        few = part is not None and 0 < part < 1 and 0 < of < round(1 / min(part, 1 - part), 6)
+        judged.append(
+            {
+                "slo": text, "value": value, "limit": limit, "unit": unit, "n": of, "few": few,
+                "met": None if value is None else holds(value, sign, limit),
+            }
+        )  # fmt: skip
+    return {"goodput": goodput if single else None, "slo": judged}
+
+
+def recompute_level(rows_, level, windows, least=None, slos=()):
     """One entry of `levels`, from the rows."""
     windows = [w for w in windows if w["level"] == level]
     seconds = [(w["end_ns"] - w["start_ns"]) / 1e9 for w in windows]
@@ -129,7 +195,7 @@ def recompute_level(rows_, level, windows, least=None):
     said = ("server_ttft_ms", "server_e2e_ms", "server_tokens_per_s", "acceptance_rate", "batch_size")
     figures = (*times, *said, "dns_ms", "connect_ms", "tls_ms", "prompt_tokens", "output_tokens")
     high, low = (50, 90, 95, 99), (5, 10, 90)
-    return {
+    figures_of = {
         "concurrency": level,
         "repeat_count": len({w["repeat"] for w in windows}),
         "requests": len(measured),
@@ -168,8 +234,13 @@ def recompute_level(rows_, level, windows, least=None):
         "cached_tokens": total(r["cached_tokens"] for r in ok),
         "reconnects": sum(r["reconnects"] for r in measured),
         "token_sources": dict(Counter(r["token_source"] for r in ok if r["token_source"] is not None)),
-        "goodput": None,
     }
+    if not slos:
+        return figures_of | {"goodput": None, "slo": None}
+    asked = [one for one in map(split_slo, slos) if one[1] is not None and one[0] != "chunk_gap"]
+    good = [r for r in rows_ if is_good(r, asked)]
+    counts = (sum(r in measured for r in good), sum(inside(r["end_ns"]) for r in good))
+    return figures_of | recompute_slos(slos, figures_of, counts)
 
 
 def recompute(run_dir: Path) -> dict:
@@ -189,7 +260,13 @@ def recompute(run_dir: Path) -> dict:
             "output_tokens": total(row["output_tokens"] for row in table),
         },
         "levels": [
-            recompute_level(table, level, told["windows"], told["settings"].get("drop_answers_under"))
+            recompute_level(
+                table,
+                level,
+                told["windows"],
+                told["settings"].get("drop_answers_under"),
+                told["settings"].get("slo") or (),
+            )
             for level in sorted({window["level"] for window in told["windows"]})
         ],
         "failures": failures(table),

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from harness.ending import INCOMPLETE, NOT_VALID, USAGE, exit_code, missing
+from harness.ending import INCOMPLETE, NOT_VALID, SLO_MISSED, USAGE, exit_code, missing
 from harness.hope import Hope
 
 WELL = {"complete": True, "verdict": {"status": "valid"}}
 INVALID = {"complete": True, "verdict": {"status": "invalid"}}
+MISSED, UNKNOWN = {"met": False}, {"met": None}
 PARTIAL = {"complete": False, "verdict": {"status": "invalid"}}
 
 
@@ -24,13 +25,21 @@ PARTIAL = {"complete": False, "verdict": {"status": "invalid"}}
         (Hope(), "the disk is full", None, True, INCOMPLETE),
         (Hope(lost="x", nothing_worked=True), None, PARTIAL, True, USAGE),
         (Hope(), None, None, True, None),
+        (Hope(), None, WELL | {"slo": None}, False, None),
+        (Hope(), None, WELL | {"slo": {"met": True}}, False, None),
+        (Hope(), None, WELL | {"slo": MISSED}, False, SLO_MISSED),
+        (Hope(), None, WELL | {"slo": UNKNOWN}, False, SLO_MISSED),
+        (Hope(), None, INVALID | {"slo": MISSED}, False, SLO_MISSED),
+        (Hope(), None, INVALID | {"slo": MISSED}, True, NOT_VALID),
+        (Hope(), None, PARTIAL | {"slo": MISSED}, False, INCOMPLETE),
+        (Hope(lost="x", nothing_worked=True), None, PARTIAL | {"slo": MISSED}, False, USAGE),
     ],
 )
 def test_exit_codes(
     hope: Hope, problem: str | None, summary: dict | None, require_valid: bool, code: int | None
 ) -> None:
-    """2 before 5 before 4; None leaves it to Locust's own rule, 1 for failed requests."""
-    assert (USAGE, NOT_VALID, INCOMPLETE) == (2, 4, 5)
+    """2 before 5 before 4 before 3, also of an SLO that cannot be judged; None leaves it to Locust's own rule."""
+    assert (USAGE, SLO_MISSED, NOT_VALID, INCOMPLETE) == (2, 3, 4, 5)
     assert exit_code(hope, problem, summary, require_valid=require_valid) == code
 
 

@@ -38,7 +38,7 @@ class Sender:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._client = Client(engine, find("openai", "chat"), "w0", None, lambda record: None)
+        self._client = Client(engine, find("openai", "chat"), "w0", None, lambda *_: None)
 
     def __call__(self) -> RequestRecord:
         ask, slot = Ask("hello", 2, model="m"), Slot(1, 1, Phase.MEASURE)

@@ -51,7 +51,7 @@ class Party:
         self, target: Target, timeouts: Timeouts, *, portable: bool, tls: ssl.SSLContext | None
     ) -> None:
         self.engine = Engine(target, timeouts, portable=portable, tls=tls)
-        self._client = Client(self.engine, find("openai", "chat"), "w0", None, lambda record: None)
+        self._client = Client(self.engine, find("openai", "chat"), "w0", None, lambda *_: None)
 
     def send(self, prompt: str) -> RequestRecord:
         slot = Slot(1, 1, Phase.MEASURE)

@@ -210,6 +210,7 @@ def test_its_size_is_bounded() -> None:
     for _ in range(3):
         for figure in FIGURES:
             part.sketches[figure].merge(full)
+            part.course[figure].merge(full)
     packed = msgpack.dumps(part.stored())
     assert 0.9 * STORED_BYTES < len(packed) <= STORED_BYTES
     view = merged([sent(part.stored())])
@@ -291,7 +292,7 @@ MALFORMED: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "bytes": lambda _: b"\x00" * 100,
     "empty": lambda _: {},
     "an older version": changed("version", 0),
-    "a newer version": changed("version", 2),
+    "a newer version": changed("version", 3),
     "one key more": changed("p99", 5),
     "one key less": without("sketches"),
     "keys that are no text": lambda stored: dict([*stored.items(), (7, 1)]),
@@ -376,3 +377,17 @@ def test_any_sketch_that_can_be_read_can_be_used(first: int, held: list[int], sh
     quantile = view.quantile("ttft_ms", share)
     assert quantile is not None
     assert LOWEST * 0.98 <= quantile <= HIGHEST * 1.02
+
+
+def test_the_course_is_that_of_all_segments() -> None:
+    """It never begins anew, and two moments of it have what came between them."""
+    part = live(10, 20)
+    before = merged([part.stored()]).course
+    for value in (1.0, 2.0, 3.0):
+        part.add(record(ttft_ms=value), 7)
+    after = merged([part.stored()])
+    assert after.count("ttft_ms") == 3
+    assert after.course["ttft_ms"].count == 5
+    between = after.course["ttft_ms"].since(before["ttft_ms"])
+    assert between.count == 3
+    assert between.quantile(1.0) == pytest.approx(3.0, rel=0.01)

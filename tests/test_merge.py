@@ -262,10 +262,13 @@ def test_stamps_move_to_the_runs_clock_and_durations_stay(tmp_path: Path) -> Non
         assert {name: row[name] for name in STAMPS} == {
             name: None if plain[name] is None else plain[name] - offset for name in STAMPS
         }
-        rest = set(plain) - set(STAMPS) - {"chunk_gaps_us"}
+        assert row["clock_offset_ns"] == offset
+        rest = set(plain) - set(STAMPS) - {"chunk_gaps_us", "clock_offset_ns"}
         assert {name: row[name] for name in rest} == {name: plain[name] for name in rest}
         assert row["chunk_gaps_us"] == list(plain["chunk_gaps_us"])
-    assert told.journals[0].seconds == [replace(second, time_ns=BASE_NS + 15 * S - 2_000_000)]
+    assert told.journals[0].seconds == [
+        replace(second, time_ns=BASE_NS + 15 * S - 2_000_000, clock_offset_ns=2_000_000)
+    ]
     assert told.journals[0].events == [{"time_ns": BASE_NS + 15 * S - 2_000_000, "what": "x"}]
     assert told.last_ns == BASE_NS + 90 * S - 3_000_000
 
@@ -275,10 +278,34 @@ def test_clocks_that_agree_within_their_uncertainty_are_one(tmp_path: Path) -> N
     same = [clock(BASE_NS, 900), clock(BASE_NS + S, -1_000)]
     agreed = journal(tmp_path / "a", *same, *of_records(record()))
     merge(tmp_path / "ta", [agreed])
-    assert table(tmp_path / "ta")[0]["end_ns"] == BASE_NS
+    assert (row := table(tmp_path / "ta")[0])["end_ns"] == BASE_NS
+    assert row["clock_offset_ns"] == 0
     apart = journal(tmp_path / "b", *same, clock(BASE_NS + 2 * S, 1_001), *of_records(record()))
     merge(tmp_path / "tb", [apart])
     assert table(tmp_path / "tb")[0]["end_ns"] == BASE_NS - 900
+
+
+def test_merging_again_keeps_what_was_taken_off(tmp_path: Path) -> None:
+    """Rows that are there stay shifted by what their own journal said; those of the next have its own offset."""
+    first = journal(tmp_path / "a", clock(BASE_NS, 7_000), *of_records(record("a")))
+    later = journal(tmp_path / "b", clock(BASE_NS, -9_000), *of_records(record("a"), record("b")))
+    merge(tmp_path / "t", [first])
+    merge(tmp_path / "t", [first, later])
+    found = [
+        (row["request_id"], row["end_ns"] - BASE_NS, row["clock_offset_ns"]) for row in table(tmp_path / "t")
+    ]
+    assert found == [("a", -7_000, 7_000), ("b", 9_000, -9_000)]
+
+
+def test_a_record_by_itself_is_shifted_as_many_are(tmp_path: Path) -> None:
+    """The slow way, for records out of the ordinary, notes the offset too."""
+    shift = Shift.of([dict(clock(BASE_NS, 4_000)[1])])
+    lines = [value for _, value in of_records(record("a"), record("b", error_message="x"))]
+    strange = {**lines[0], "first_chunk_tokens": 2**60}
+    (fast, _), (slow, _) = columns.of_lines(lines, shift), columns.of_lines([strange, *lines[1:]], shift)
+    same = ["request_id", "end_ns", "scheduled_ns", "clock_offset_ns"]
+    assert slow.select(same).to_pylist() == fast.select(same).to_pylist()
+    assert slow.column("clock_offset_ns").to_pylist() == [4_000, 4_000]
 
 
 @given(
@@ -314,13 +341,17 @@ def test_clock_lines_that_make_no_sense_move_nothing(tmp_path: Path, line: bytes
 def test_a_table_of_an_older_version_gains_its_columns(tmp_path: Path) -> None:
     """Rows without what was not known then, followed by new ones."""
     rows.write(tmp_path / "t", [record("old", dns_ms=1.0)])
-    pq.write_table(pq.read_table(tmp_path / "t").drop_columns(["dns_ms", "batch_size"]), tmp_path / "t")
-    merge(tmp_path / "t", [journal(tmp_path / "j", *of_records(record("new", batch_size=4)))])
-    assert [(row["request_id"], row["dns_ms"], row["batch_size"]) for row in table(tmp_path / "t")] == [
-        ("old", None, None),
-        ("new", None, 4),
+    later = ["dns_ms", "batch_size", "clock_offset_ns"]
+    pq.write_table(pq.read_table(tmp_path / "t").drop_columns(later), tmp_path / "t")
+    merge(
+        tmp_path / "t",
+        [journal(tmp_path / "j", *of_records(record("new", batch_size=4)), clock(BASE_NS, 5_000))],
+    )
+    assert [[row[name] for name in ("request_id", *later)] for row in table(tmp_path / "t")] == [
+        ["old", None, None, 0],
+        ["new", None, 4, 5_000],
     ]
-    assert pq.read_schema(tmp_path / "t").metadata == {b"tokenswarm.schema": b"3"}
+    assert pq.read_schema(tmp_path / "t").metadata == {b"tokenswarm.schema": b"4"}
 
 
 def test_a_damaged_table_is_left_as_it_is(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_level_counts(hand):
         },
         "empty": 0, "zero_counted": 0,
         "cached_tokens": 3, "reconnects": 3, "token_sources": {"server": 2, "tokenizer": 1}, "goodput": None,
+        "slo": None,
     }  # fmt: skip
     assert {name: level[name] for name in counts} == counts
 

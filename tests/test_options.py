@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness import options
+from harness import options, slo
 from harness.api_key import read_secret
 from harness.distributions import Constant, Normal
 from harness.errors import ConfigError
@@ -107,6 +107,7 @@ ENVIRONMENT: dict[str, tuple[str, object]] = {
     "SERVER_METRICS": ("no", False),
     "SERVE": ("llama-server -m x.gguf", None),
     "CA_FILE": (certifi.where(), certifi.where()),
+    "SLO": ("ttft_p95<2s, error_rate < 1%", ["ttft_p95<2s", "error_rate<1%"]),
 }
 FLAGS = {"require_valid", "insecure"}  # without a value
 CASES["environment"][1].update({f"TOKENSWARM_{name}": value for name, (value, _) in ENVIRONMENT.items()})
@@ -188,6 +189,7 @@ DEFAULTS: dict[str, Any] = {
     "drop_answers_under": None,
     "retry_after": True,
     "server_metrics": True,
+    "slo": [],
 }
 
 
@@ -196,7 +198,12 @@ def test_defaults(parsed: Any) -> None:
     assert parsed["plain"][1] == DEFAULTS
 
 
-KEPT_AS = {"LABEL": "labels", "BACKEND_OPTION": "backend_options", "HEADER": "headers"}  # repeatable ones
+KEPT_AS = {
+    "LABEL": "labels",
+    "BACKEND_OPTION": "backend_options",
+    "HEADER": "headers",
+    "SLO": "slo",
+}  # repeatable
 
 
 def test_variables_set_options(parsed: Any) -> None:
@@ -308,6 +315,7 @@ DEFAULT_TEXTS = {
     "ready_timeout": "",
     "server_metrics": "auto",
     "serve": "",
+    "slo": None,
     "preflight": "yes",
     "ca_file": "",
     "connect_timeout": "10",
@@ -346,6 +354,7 @@ def test_everything_set(plain: Mapping[str, Any]) -> None:
         exact_output="YES",
         extra_body='{"temperature": 0.7, "stop": ["\\n"]}',
         preflight="no",
+        slo=["ttft_p95 < 2 s", "error_rate<1%,goodput>=95%"],
     )
     assert (settings.model, settings.api_mode, settings.tokenizer) == ("org/m", "chat", "/t")
     assert settings.prompt_sizes == Normal(550, 150)
@@ -358,6 +367,7 @@ def test_everything_set(plain: Mapping[str, Any]) -> None:
     assert settings.exact_output is True
     assert settings.extra_body == {"temperature": 0.7, "stop": ["\n"]}
     assert settings.preflight is False
+    assert settings.slos == slo.read(["ttft_p95<2s", "error_rate<1%", "goodput>=95%"])
 
 
 def test_a_user_classs_host_is_the_second_choice(plain: Mapping[str, Any]) -> None:
@@ -456,6 +466,8 @@ BAD: list[tuple[str, object, str]] = [
     ("header", ["a: 1", "A: 2"], "--header 'A: 2': A is given twice; give each header once"),
     ("header", ["X-Request-ID: 1"], "--header 'X-Request-ID: 1': tokenswarm sets X-Request-ID itself; leave it out"),
     ("header", ["Host: h"], "--header 'Host: h': tokenswarm sets Host itself; leave it out"),
+    ("slo", ["ttft_p95<2"], "--slo 'ttft_p95<2': ttft is a time: give its unit, s, ms or us, e.g. 2s"),
+    ("slo", ["ttft_p95<2s", "error_rate<1"], "--slo 'error_rate<1': error_rate is a share: write 0% to 100%, or a bare number below 1"),
     ("connect_timeout", "0", f"--connect-timeout '0': {SECONDS}"),
     ("first_token_timeout", "1_0", f"--first-token-timeout '1_0': {SECONDS}"),
     ("idle_timeout", "nan", f"--idle-timeout 'nan': {SECONDS}"),
@@ -487,7 +499,14 @@ def test_all_problems_are_told_at_once(plain: Mapping[str, Any]) -> None:
     bad: dict[str, object] = dict.fromkeys(
         DEFAULT_TEXTS.keys() - {"model", "api_mode", "tokenizer", "results_dir", "serve"}, "x"
     )
-    bad |= {"host": "h", "run_name": "/", "label": ["x"], "backend_option": ["x"], "header": ["x"]}
+    bad |= {
+        "host": "h",
+        "run_name": "/",
+        "label": ["x"],
+        "backend_option": ["x"],
+        "header": ["x"],
+        "slo": ["x"],
+    }
     told = lines(plain, **bad)
     assert len(told) == len(bad)
     assert {line.split(" ")[0].removeprefix("--").replace("-", "_") for line in told} == set(bad)

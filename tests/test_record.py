@@ -154,7 +154,8 @@ def test_the_row_is_the_record_in_unix_time_with_its_figures() -> None:
     )
     anchor = 1_700_000_000_000_000_123
     row = made.row(anchor)
-    assert set(row) == {field.name for field in dataclasses.fields(RequestRecord)} - {"text"} | set(FIGURES)
+    stored = {field.name for field in dataclasses.fields(RequestRecord)} - {"text"}
+    assert set(row) == stored | {*FIGURES, "clock_offset_ns"}
     assert {name: row[name] for name in STAMPS} == {
         "scheduled_ns": anchor + 1_000 * MS,
         "sent_ns": anchor + 1_010 * MS,
@@ -164,10 +165,22 @@ def test_the_row_is_the_record_in_unix_time_with_its_figures() -> None:
         "end_ns": anchor + 1_700 * MS,
     }
     assert {name: row[name] for name in FIGURES} == figures(made)
-    others = set(row) - set(STAMPS) - set(FIGURES)
+    others = set(row) - set(STAMPS) - set(FIGURES) - {"clock_offset_ns"}
     assert {name: row[name] for name in others} == {name: getattr(made, name) for name in others}
     assert row["chunk_gaps_us"] == (100_000.0,) * 4
     assert (row["outcome"], row["phase"], row["token_source"]) == ("ok", "measure", "server")
+    assert row["clock_offset_ns"] == 0
+
+
+@pytest.mark.parametrize("offset", [0, 7, -3 * 10**9])
+def test_a_row_of_another_clock_keeps_what_was_taken_off(offset: int) -> None:
+    """A stamp and `clock_offset_ns` together are the sender's own time; the figures do not change."""
+    made = record(**STREAM)
+    plain, moved = made.row(10**18), made.row(10**18, offset)
+    assert moved["clock_offset_ns"] == offset
+    for name in STAMPS:
+        assert moved[name] + offset == plain[name]
+    assert {name: moved[name] for name in FIGURES} == {name: plain[name] for name in FIGURES}
 
 
 optional_stamps = st.none() | st.integers(0, 10**15)

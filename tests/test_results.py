@@ -90,7 +90,7 @@ def test_the_table_holds_every_record_exactly(tmp_path):
     directory = started(tmp_path, records)
     finished(directory, count_tokens=lambda text: len(text.split()))
     back = pq.read_table(directory.path / "requests.parquet")
-    assert back.schema.metadata == {b"tokenswarm.schema": b"3"}
+    assert back.schema.metadata == {b"tokenswarm.schema": b"4"}
     assert str(back.schema.field("chunk_gaps_us").type).startswith("list<")
     assert {str(back.schema.field(n).type) for n in back.column_names if n.endswith("_ns")} == {"int64"}
     counted = [count_missing(r, lambda t: len(t.split()), TokenSource.TOKENIZER) for r in records]

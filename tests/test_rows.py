@@ -27,6 +27,16 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert [one for part in rows.ids(path) for one in part] == [one.request_id for one in records]
 
 
+def test_an_older_table_was_not_shifted(tmp_path: Path) -> None:
+    """Where `clock_offset_ns` is not there yet it is 0, and never null; a table that has none is still our own."""
+    path = tmp_path / "requests.parquet"
+    rows.write(path, [record("a"), record("b")])
+    pq.write_table(pq.read_table(path).drop_columns(["clock_offset_ns"]), path)
+    frame = rows.load(path)
+    assert (frame["clock_offset_ns"].tolist(), str(frame["clock_offset_ns"].dtype)) == ([0, 0], "Int64")
+    assert [one["clock_offset_ns"].to_pylist() for one in rows.groups(path)] == [[0, 0]]
+
+
 def test_columns_that_are_not_needed_are_not_read(tmp_path: Path) -> None:
     """The others are as they would be."""
     path = tmp_path / "t.parquet"

@@ -20,6 +20,7 @@ FULL = Second(
     blocked_working_ms=1.5, reads=1000, kernel_reads=999, most_ready=40, read_delay_ms_p50=0.05, read_delay_ms_p99=0.5,
     read_delay_ms_max=4.5, unparsed=3, clock_steps=1, gc_pauses=2, gc_ms=0.75, gc_ms_max=0.5, sends=2,
     late_send_ms_p50=0.125, late_send_ms_p99=0.5, late_send_ms_max=0.5, loop_lags_ms="0.25*99 30*1", read_delays_ms="0.05*10",
+    clock_offset_ns=-1_500_000,
 )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ class Sender:
     def __init__(self, target: Target, proxy: Proxy | None, secured: Path | None, timeouts: Timeouts) -> None:
         trust = Trust(secured) if secured else KNOWN
         self.engine = Engine(target, timeouts, tls=context(trust), proxy=proxy)
-        self._client = Client(self.engine, find("openai", "chat"), "w0", KEY, lambda record: None)
+        self._client = Client(self.engine, find("openai", "chat"), "w0", KEY, lambda *_: None)
 
     def __call__(self) -> RequestRecord:
         ask, slot = Ask("hello", 2, model="m"), Slot(1, 1, Phase.MEASURE)

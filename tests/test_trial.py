@@ -53,7 +53,7 @@ class Trial:
 
         with serving(script) as (target, talks):
             engine = Engine(target, QUICK)
-            client = Client(engine, backend, "w", secret, self.kept.append)
+            client = Client(engine, backend, "w", secret, lambda record, _: self.kept.append(record))
             try:
                 judge(client, Ask("1 2 3", 16, model="m", exact_length=exact), self.said.append)
             except ConfigError as error:

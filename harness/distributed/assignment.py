@@ -30,9 +30,10 @@ from harness.distributed.parcel import Offer, Shelf
 from harness.distributed.parcel_sinks import FetchError, MemorySink
 from harness.errors import ConfigError
 from harness.fired import fire
+from harness.influx.watch import Watch, open_watch
 from harness.lane import Say, UserClass
 from harness.load import Load
-from harness.orders import Order, Report, Totals, digest
+from harness.orders import Order, Points, Report, Totals, digest
 from harness.say import say
 
 __all__ = ["Assignment"]
@@ -66,6 +67,8 @@ class Assignment:
         self._problem: str | None = None
         self._has_begun = self._is_ending = False
         self._totals = Totals()
+        self._watch = Watch()
+        self._points: Points | None = None
         self._offer: Offer | None = None
         self._clock_noted = (0, 0)  # when, and which offset
 
@@ -119,12 +122,17 @@ class Assignment:
         self._note_clock(order, now_ns, notebook)
         if order.step is not None and not self._has_begun:
             self._has_begun = True
+            known = order.uncertainty_ns is not None and abs(order.offset_ns) > order.uncertainty_ns
             load.begin(
                 notebook.scribe,
                 on_record=partial(fire, self._environment),
                 on_change=self._changed,
                 abort=self._changed,
+                feed=self._watch.send(
+                    load, self.run_id, lambda: self._runner.user_count, order.offset_ns if known else 0
+                ),
             )
+            self._watch.start()
         if order.step is not None and self.leaving is None:
             step = replace(order.step, open_ns=order.step.open_ns + order.offset_ns)
             load.obey(step, stopped=order.stopped)
@@ -147,6 +155,8 @@ class Assignment:
         source, self._offer = notebook.close()
         shelf.put(self._offer, source)
         self._totals = replace(load.totals(), dropped=notebook.dropped)
+        self._points = self._watch.drained()
+        self._watch.close()
         # Locust's own statistics go first: the master's are whole when it hears our last word.
         data: dict[str, Any] = {}
         self._environment.events.report_to_master.fire(client_id=self._runner.client_id, data=data)
@@ -200,6 +210,7 @@ class Assignment:
             in_place=notebook is not None and notebook.in_place,
             digest=digest(self.run_id, self.name, totals, journal) if has_ended else None,
             notes=tuple(load.rests.findings()) if load else (),
+            points=self._points,
         )
 
     def _take_in(self, told: bundle.Bundle, classes: list[type[UserClass]], tell: Say) -> None:
@@ -218,6 +229,8 @@ class Assignment:
                 load.engine.close()
                 return
             self.notebook = Notebook.open(settings.results_dir, told.run, self.name)
+            folder = self.notebook.path.parent
+            self._watch = open_watch(os.environ, self.run_id, self.name, folder, tell)
         except BaseException:
             load.engine.close()
             raise

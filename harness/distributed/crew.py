@@ -104,7 +104,7 @@ class Crew:
         self._incidents = Incidents(run, self._roster, self._runner, self._gone)
         for hand in self._roster.hands.values():
             hand.silence_ns, hand.heard_ns = 0, self._begun_ns
-        run.event(f"at work: {', '.join(hand.name for hand in self._roster.hands.values())}")
+        run.event(f"at work: {', '.join(hand.name for hand in self._roster.hands.values())}", "worker")
 
     def tell(self) -> None:
         """The plan has changed."""

@@ -164,5 +164,6 @@ class Hand:
             "totals": asdict(said.totals if said else Totals()),
             "signed": self.has_ended and self.is_sealed(run_id),
             "journal": journal,
+            "metrics": said.points.stored() if said and said.points else None,
             "events": self.events,
         }

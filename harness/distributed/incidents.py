@@ -46,12 +46,12 @@ class Incidents:
             self._regain(hand)
         if report.leaving and not (before and before.leaving):
             hand.events.append(report.leaving)
-            self._run.event(f"worker {hand.name} leaves: {report.leaving}")
+            self._run.event(f"worker {hand.name} leaves: {report.leaving}", "worker")
             self._run.plan.lose(hand.name, unix_now_ns())
             self._roster.spare(hand)
             self._unsettled = TRIES
         if report.disk and not (before and before.disk):
-            self._run.event(f"worker {hand.name}: {report.disk}")
+            self._run.event(f"worker {hand.name}: {report.disk}", "worker")
         if report.problem and self.hope.lost is None:
             nothing = report.nothing_worked and not succeeded
             self.hope = Hope(lost=f"worker {hand.name}: {report.problem}", nothing_worked=nothing)
@@ -60,14 +60,14 @@ class Incidents:
     def joined(self, hand: Hand) -> None:
         """A worker has come after load began."""
         hand.events.append(f"joined {hand.joined_s:.1f} s after load began")
-        self._run.event(f"worker {hand.name} joined {hand.joined_s:.1f} s after load began")
+        self._run.event(f"worker {hand.name} joined {hand.joined_s:.1f} s after load began", "worker")
         self._unsettled = TRIES
 
     def lose(self, hand: Hand, how: str) -> None:
         """A worker `how`: nothing is expected of it."""
         hand.is_lost = True
         hand.events.append(f"{how}, {self._run.elapsed_s:.1f} s after load began")
-        self._run.event(f"worker {hand.name} is lost: it {how}")
+        self._run.event(f"worker {hand.name} is lost: it {how}", "worker")
         self._run.plan.lose(hand.name, hand.heard_ns)
         self._unsettled = TRIES
         if not self._run.plan.is_stopped and not any(
@@ -94,6 +94,6 @@ class Incidents:
     def _regain(self, hand: Hand) -> None:
         hand.is_lost = False
         hand.events.append(f"came back {self._run.elapsed_s:.1f} s after load began")
-        self._run.event(f"worker {hand.name} came back")
+        self._run.event(f"worker {hand.name} came back", "worker")
         self._run.plan.regain(hand.name)
         self._unsettled = TRIES

@@ -44,12 +44,13 @@ class Load:
     def __init__(self, goal: Target, tokens: int, streams: int) -> None:
         self.records: list[RequestRecord] = []
         self._engine = Engine(goal, TIMEOUTS)
-        self._client = Client(
-            self._engine, backends.find("openai", "chat"), "selftest", None, self.records.append
-        )
+        self._client = Client(self._engine, backends.find("openai", "chat"), "selftest", None, self._keep)
         self._garbage = Garbage()
         self._tokens = tokens
         self._streams = streams
+
+    def _keep(self, record: RequestRecord, _: object) -> None:
+        self.records.append(record)
 
     def run(self, ramp_s: float, settle_s: float, seconds: float) -> dict[str, object]:
         """Hold the load for `seconds` after it has settled; the window's times and costs, and every record."""
