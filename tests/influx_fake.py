@@ -243,7 +243,10 @@ class Fake:
     def _accept(self, listener: Any) -> None:
         with suppress(OSError):
             while True:
-                sock, _ = listener.accept()
+                fd, _ = (
+                    listener._accept()
+                )  # `accept` would make gevent's kind of socket, if it has patched the module
+                sock = _socket(fileno=fd)
                 sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
                 self._socks.append(sock)
                 _start(self._serve, (sock,))

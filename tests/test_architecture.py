@@ -117,7 +117,7 @@ CORE: Final = {
     *("grid", "totals", "audit"),
     *("grafana.links", "grafana.provisioning", "grafana.stored"),
     *(f"influx.{name}" for name in ("fields", "schema", "schema_runs", "schema_workers")),
-    *(f"influx.{name}" for name in ("lines", "point", "points", "run_points", "tally", "course")),
+    *(f"influx.{name}" for name in ("lines", "point", "run_points", "tally")),
 }
 WORLD: Final = {
     *("locust", "gevent", "socket", "ssl", "select", "selectors", "asyncio", "threading", "multiprocessing"),

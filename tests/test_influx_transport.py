@@ -256,6 +256,17 @@ def test_hello(version: str, said: str) -> None:
         assert hello(at(fake.url), {}) == said.format(url=fake.url)
 
 
+def test_hello_of_a_page() -> None:
+    """3.x says its version in a page as well."""
+
+    def script(talk: Talk) -> None:
+        talk.sock.recv(65_536)
+        talk.say(b'HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n{"version":"3.10.1","revision":0}')
+
+    with standing(script) as (target, _):
+        assert hello(at(str(target)), {}) == f"InfluxDB 3.10.1 at {target}, bucket tokenswarm"
+
+
 def test_hello_to_nobody() -> None:
     """Why, as a sentence."""
     nobody = f"http://127.0.0.1:{free_port()}"

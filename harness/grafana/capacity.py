@@ -56,9 +56,10 @@ def _against_latency(title: str, unit: str, formula: str, figure: str, limit: st
     return xy(
         title,
         unit,
-        f"{formula}, over system output tokens/s. To the right and low is good; where the line bends upwards the system is full. Each "
-        f"point is a level. Red: the service level, ${{{limit}}} {unit.removeprefix('suffix: ')}, set at the head of the dashboard. "
-        f"Latency: {OK_REQUESTS} Throughput: {WINDOW}",
+        f"{formula}, over system output tokens/s. To the right and low is good; where the line bends "
+        f"upwards the system is full. Each point is a level. Red: the service level, ${{{limit}}} "
+        f"{unit.removeprefix('suffix: ')}, set at the head of the dashboard. Latency: {OK_REQUESTS} "
+        f"Throughput: {WINDOW}",
         Query(select({**x, "latency": figure}, "llm_level", RUN, by="run"), table=True),
         Query(select({**x, **line}, "llm_level", RUN), table=True),
         pairs=_pairs("system", "latency", "SLO"),
@@ -89,9 +90,9 @@ _COLUMNS: Final = {
 _TABLE: Final = table(
     "Levels",
     "none",
-    f"One row a level of a run, as in its levels.csv. Rates of the system: {WINDOW} Latencies and rates of one request: {OK_REQUESTS} "
-    "Errors: failed / measured requests. Goodput: measured requests that met every --slo on a single request. Final 0: the run goes "
-    "on, or its end has not come here.",
+    f"One row a level of a run, as in its levels.csv. Rates of the system: {WINDOW} Latencies and rates of "
+    f"one request: {OK_REQUESTS} Errors: failed / measured requests. Goodput: measured requests that met "
+    "every --slo on a single request. Final 0: the run goes on, or its end has not come here.",
     Query(select(_COLUMNS, "llm_level", RUN), table=True),
     no_value="-",
     transformations=({"id": "organize", "options": {"excludeByName": {"Time": True}}},),
@@ -119,14 +120,15 @@ _CHARTS: Final = (
     _over_users(
         "System output tokens/s against users",
         "count:tokens/s",
-        f"Output tokens that arrived in the level's windows, whoever they belong to, over the windows' length. {WINDOW}",
+        "Output tokens that arrived in the level's windows, whoever they belong to, over the windows' "
+        f"length. {WINDOW}",
         {"system": "system_output_tokens_per_s"},
     ),
     _over_users(
         "Per-request tokens/s against users",
         "count:tokens/s",
-        "Rate of one request after its first token, (output tokens - 1) / (last content - first content): the median, and dashed p10, "
-        f"which nine of ten requests exceed. {OK_REQUESTS}",
+        "Rate of one request after its first token, (output tokens - 1) / (last content - first content): "
+        f"the median, and dashed p10, which nine of ten requests exceed. {OK_REQUESTS}",
         {"p50": "output_tokens_per_s_p50", "p10": "output_tokens_per_s_p10"},
     ),
     _against_latency(
@@ -146,15 +148,16 @@ _CHARTS: Final = (
     _over_users(
         "Prefill and decode tokens/s against users",
         "count:tokens/s",
-        "Prefill: prompt tokens of requests whose first token came in the windows (counted when prefill is over, and whether or not a "
-        f"cache had them). Decode, dashed: output tokens that arrived in them. Both over the windows' length. {WINDOW}",
+        "Prefill: prompt tokens of requests whose first token came in the windows (counted when prefill is "
+        "over, and whether or not a cache had them). Decode, dashed: output tokens that arrived in them. "
+        f"Both over the windows' length. {WINDOW}",
         {"prefill": "system_prompt_tokens_per_s", "decode": "system_output_tokens_per_s"},
     ),
     _over_users(
         "Requests/s against users",
         "reqps",
-        "Requests that ended well inside the level's windows over their length; dashed those that met every --slo on a single request "
-        f"(none without one). {WINDOW}",
+        "Requests that ended well inside the level's windows over their length; dashed those that met "
+        f"every --slo on a single request (none without one). {WINDOW}",
         {"ended well": "requests_per_s", "good": "goodput_requests_per_s"},
     ),
 )
@@ -162,7 +165,8 @@ _CHARTS: Final = (
 CAPACITY: Final = Dashboard(
     "tokenswarm-capacity",
     "Capacity",
-    "Each run's levels: throughput of the system and of one request against concurrency, and against latency.",
+    "Each run's levels: throughput of the system and of one request against concurrency, and against "
+    "latency.",
     (MODEL, BACKEND, HARDWARE, RUN_SOME, _SLO_TTFT, _SLO_TPOT),
     (*(Row(10, _CHARTS[n : n + 2]) for n in (0, 2, 4)), Row(10, (_TABLE,))),
     of_one_run=False,

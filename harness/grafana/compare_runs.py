@@ -13,8 +13,9 @@ from harness.grafana.variables import BACKEND, BASELINE, HARDWARE, MODEL, RUN_ON
 __all__ = ["COMPARE_RUNS"]
 
 ELAPSED: Final = (
-    "To the right the seconds since load began (t_s of llm_load, by the directing process's clock), so that runs of different days "
-    "lie over each other; one point is as long as Interval says. Grey: the baseline. The time range is of no matter here."
+    "To the right the seconds since load began (t_s of llm_load, by the directing process's clock), so "
+    "that runs of different days lie over each other; one point is as long as Interval says. Grey: the "
+    "baseline. The time range is of no matter here."
 )
 SKETCHED: Final = "From merged sketches of 3 seconds (within 1 %), wider intervals are their mean."
 LIVE_LINK: Final = (
@@ -66,16 +67,16 @@ _OVER_TIME: Final = (
     _over_time(
         "System tokens/s",
         "count:tokens/s",
-        "Output tokens that arrived in a second, all workers and requests together, mean over the seconds of the interval. Estimated "
-        "while responses stream, set right when they end.",
+        "Output tokens that arrived in a second, all workers and requests together, mean over the seconds "
+        "of the interval. Estimated while responses stream, set right when they end.",
         'MEAN("v")',
         ("llm_second", OUTPUT),
     ),
     _over_time(
         "Per-request tokens/s, p50",
         "count:tokens/s",
-        "Median rate of one request after its first token, (output tokens - 1) / (last content - first content), over the measured "
-        f"requests that ended well. {SKETCHED}",
+        "Median rate of one request after its first token, (output tokens - 1) / (last content - first "
+        f"content), over the measured requests that ended well. {SKETCHED}",
         'MEAN("output_tokens_per_s_p50")',
         ("llm_percentiles", ""),
     ),
@@ -145,9 +146,10 @@ def _change(name: str, *, more_is_better: bool) -> dict[str, Any]:
 _CHANGES: Final = table(
     "Differences of the levels",
     "none",
-    "Level for level, baseline and run, and change: run / baseline - 1. Green is better by over 2 %, red worse by over 2 %, which is "
-    "no statement about chance: repeat both. System: output tokens that arrived in the level's windows over their length. The "
-    "others over its measured requests that ended well. Levels that only one of the two has, have one side.",
+    "Level for level, baseline and run, and change: run / baseline - 1. Green is better by over 2 %, red "
+    "worse by over 2 %, which is no statement about chance: repeat both. System: output tokens that "
+    "arrived in the level's windows over their length. The others over its measured requests that ended "
+    "well. Levels that only one of the two has, have one side.",
     _levels(RUN, ""),
     _levels(OF_BASELINE, ", baseline"),
     no_value="-",
@@ -183,9 +185,10 @@ _CHOSEN: Final = tuple(f'"{tag}" =~ /^${{{tag}:regex}}$/' for tag in ("model", "
 _RUNS: Final = table(
     "Runs",
     "none",
-    "All runs with the chosen model, backend and hardware, newest first, 500 at most; a click on an id opens Live run over that run's "
-    "time. Best: the highest system output tokens/s of its levels, and at how many users. Errors: failed / (succeeded + failed). "
-    "Verdict: can the client's figures be trusted? Lost: points not in InfluxDB when it was over.",
+    "All runs with the chosen model, backend and hardware, newest first, 500 at most; a click on an id "
+    "opens Live run over that run's time. Best: the highest system output tokens/s of its levels, and at "
+    "how many users. Errors: failed / (succeeded + failed). Verdict: can the client's figures be trusted? "
+    "Lost: points not in InfluxDB when it was over.",
     Query(select(_RUN_COLUMNS, "llm_run", *_CHOSEN, tail="ORDER BY time DESC LIMIT 500"), table=True),
     no_value="-",
     overrides=(

@@ -42,7 +42,8 @@ def query(text: str, known: Collection[str] = ()) -> list[str]:
         f"${name}: there is no such variable" for name in sorted(influxql.variables(text) - OWN - set(known))
     ]
     found += [
-        f"{pattern}: a chosen value has to stand as /^${{name:regex}}$/, or names are patterns and parts of others"
+        f"{pattern}: a chosen value has to stand as /^${{name:regex}}$/, or names are patterns and parts of "
+        "others"
         for pattern in _patterns(statement)
         if "$" in pattern.strip("/").removesuffix("$") and not _CHOICE.fullmatch(pattern)
     ]

@@ -21,8 +21,9 @@ _ON_THE_RIGHT: Final = {
 _MONEY: Final = series(
     "System and per-request throughput against concurrency",
     "count:tokens/s",
-    f"Left: what the server gives to all. {SYSTEM} Right: what one user gets. {ONE_REQUEST} {SKETCHED} p10: nine of ten requests are "
-    "faster. Steps in grey: the users that the run wants, on an axis of its own that is not drawn (their number is in the legend).",
+    f"Left: what the server gives to all. {SYSTEM} Right: what one user gets. {ONE_REQUEST} {SKETCHED} p10: "
+    "nine of ten requests are faster. Steps in grey: the users that the run wants, on an axis of its own "
+    "that is not drawn (their number is in the legend).",
     seconds({"system": OUTPUT}),
     percentiles({"per request p50": "output_tokens_per_s_p50", "per request p10": "output_tokens_per_s_p10"}),
     gauges("llm_load", {"users": 'LAST("level")'}),
@@ -75,9 +76,9 @@ _FLOW: Final = (
     series(
         "In flight and backlog",
         "count:req",
-        "At the end of each second, all workers together; of a wider interval the mean over its seconds. In flight: given to users and "
-        "not over. Backlog: of these not sent yet, for they wait for a connection. Users: that are up. In flight below users: "
-        "somebody thinks, or has nothing left to do.",
+        "At the end of each second, all workers together; of a wider interval the mean over its seconds. "
+        "In flight: given to users and not over. Backlog: of these not sent yet, for they wait for a "
+        "connection. Users: that are up. In flight below users: somebody thinks, or has nothing left to do.",
         seconds({"in flight": 'SUM("in_flight")', "backlog": 'SUM("waiting")', "users": 'SUM("users")'}),
         no_value=_NO_RUN,
         overrides=(
@@ -89,9 +90,9 @@ _FLOW: Final = (
     series(
         "Arrivals and completions",
         "reqps",
-        "Requests a second, all workers together. Scheduled: that were due. Sent: whose first byte went out. Completed: that ended well. "
-        "Scheduled above sent: the client or its connections do not keep up; sent above completed: the server's queue grows, or "
-        "requests fail.",
+        "Requests a second, all workers together. Scheduled: that were due. Sent: whose first byte went "
+        "out. Completed: that ended well. Scheduled above sent: the client or its connections do not keep "
+        "up; sent above completed: the server's queue grows, or requests fail.",
         seconds({"scheduled": 'SUM("scheduled")', "sent": 'SUM("sent")', "completed": 'SUM("succeeded")'}),
         no_value=_NO_RUN,
         overrides=(fixed("scheduled"), fixed("sent", "blue"), fixed("completed", "green")),
@@ -99,8 +100,9 @@ _FLOW: Final = (
     series(
         "Goodput",
         "reqps",
-        "Requests a second that ended well, and of these the ones that met every --slo on a single request (DistServe's goodput), all "
-        "workers together. A request of which a figure with an --slo could not be measured is not good.",
+        "Requests a second that ended well, and of these the ones that met every --slo on a single request "
+        "(DistServe's goodput), all workers together. A request of which a figure with an --slo could not "
+        "be measured is not good.",
         seconds({"ended well": 'SUM("succeeded")'}),
         seconds({"good": 'SUM("good")'}),
         no_value=_NO_RUN,
@@ -121,8 +123,9 @@ _ERRORS: Final = (
     series(
         "Errors by class",
         "reqps",
-        "Failed requests a second by class, all workers together, stacked: those of an interval over its whole length, so bars at the "
-        "edges of the time shown may be too low. No bar is no error. Cancelled requests (we gave up) are none.",
+        "Failed requests a second by class, all workers together, stacked: those of an interval over its "
+        "whole length, so bars at the edges of the time shown may be too low. No bar is no error. "
+        "Cancelled requests (we gave up) are none.",
         Query(_BY_CLASS, "$tag_error_class"),
         no_value="no errors in this time",
         style={
@@ -135,8 +138,8 @@ _ERRORS: Final = (
     series(
         "Error rate",
         "percent",
-        "Failed / (succeeded + failed) of the requests that ended in an interval, all workers. From 1 % on a level is suspect: its "
-        "latencies are of those that survived; above 20 % invalid.",
+        "Failed / (succeeded + failed) of the requests that ended in an interval, all workers. From 1 % on "
+        "a level is suspect: its latencies are of those that survived; above 20 % invalid.",
         Query(select({"errors": ERRORS}, "llm_second", RANGE, SETTLED, RUN, every=INTERVAL)),
         gap_s=10,
         style={"axisSoftMax": 5},
@@ -158,8 +161,9 @@ _SLOWEST: Final = {
 _SINGLE: Final = table(
     "Slowest requests",
     "none",
-    "The 50 requests that took longest of those that ended in the time shown, any phase; a request's figures as in requests.parquet. "
-    "Each is a point of its own: a long time of a large run takes a while to search.",
+    "The 50 requests that took longest of those that ended in the time shown, any phase; a request's "
+    "figures as in requests.parquet. Each is a point of its own: a long time of a large run takes a while "
+    "to search.",
     Query(select(_SLOWEST, "llm_request", RANGE, RUN), table=True),
     sort="e2e",
     no_value="-",
@@ -173,7 +177,8 @@ _SINGLE: Final = table(
 LIVE_RUN: Final = Dashboard(
     "tokenswarm-live",
     "Live run",
-    "One run while it goes on: system and per-request throughput against concurrency, latencies, load, errors, goodput.",
+    "One run while it goes on: system and per-request throughput against concurrency, latencies, load, "
+    "errors, goodput.",
     (MODEL, BACKEND, HARDWARE, RUN_ONE),
     (
         Row(5, TILES, (4, 3, 3, 3, 2, 3, 3, 3)),

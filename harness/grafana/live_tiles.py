@@ -16,8 +16,8 @@ VERDICTS: Final = mapping(
 VERDICT: Final = stat(
     "Verdict",
     "string",
-    "Can the client's figures be trusted? Judged when the run is over, from its own health, its books and the server's counts "
-    "(docs/metrics.md, The run). The reasons are in the dashboard Trust.",
+    "Can the client's figures be trusted? Judged when the run is over, from its own health, its books and "
+    "the server's counts (docs/metrics.md, The run). The reasons are in the dashboard Trust.",
     Query(select({"verdict": "verdict"}, "llm_run", RUN), table=True),
     field="verdict",
     no_value="not over yet",
@@ -29,8 +29,8 @@ TILES: Final = (
     stat(
         "System tokens/s",
         "count:tokens/s",
-        f"Now: the newest point of the chart below. {SYSTEM} Best: of the run's levels, when it is over: output tokens that arrived in "
-        "the level's windows over their length.",
+        f"Now: the newest point of the chart below. {SYSTEM} Best: of the run's levels, when it is over: "
+        "output tokens that arrived in the level's windows over their length.",
         seconds({"now": OUTPUT}),
         Query(select({"best": "best_system_output_tokens_per_s"}, "llm_run", RUN)),
         line=True,
@@ -58,8 +58,8 @@ TILES: Final = (
     stat(
         "Errors",
         "percent",
-        "Failed requests / (succeeded + failed) that ended in the time shown, all workers; cancelled ones are in neither. From 1 % on a "
-        "level is suspect, above 20 % invalid.",
+        "Failed requests / (succeeded + failed) that ended in the time shown, all workers; cancelled ones "
+        "are in neither. From 1 % on a level is suspect, above 20 % invalid.",
         Query(select({"errors": ERRORS}, "llm_second", RANGE, SETTLED, RUN)),
         no_value="none yet",
         limits=ERROR_LIMITS,
@@ -67,8 +67,8 @@ TILES: Final = (
     stat(
         "In flight",
         "none",
-        "Requests given to users and not over, at the end of the newest second, all workers together. Those that wait for a connection "
-        "are among them.",
+        "Requests given to users and not over, at the end of the newest second, all workers together. "
+        "Those that wait for a connection are among them.",
         seconds({"in flight": 'SUM("in_flight")'}),
         line=True,
         no_value="no run",
@@ -76,8 +76,8 @@ TILES: Final = (
     stat(
         "Good requests",
         "percent",
-        "Of the requests that ended in the time shown (failed and cancelled ones too) the share that ended well and met every --slo on a "
-        "single request.",
+        "Of the requests that ended in the time shown (failed and cancelled ones too) the share that ended "
+        "well and met every --slo on a single request.",
         Query(
             select(
                 {"good": '100 * SUM("good") / (SUM("succeeded") + SUM("failed") + SUM("cancelled"))'},
@@ -90,8 +90,9 @@ TILES: Final = (
     stat(
         "Points given up",
         "none",
-        "Points that found no room on their way to InfluxDB or that it refused, all processes; what still waits is not lost. Not 0: what "
-        "is drawn here is incomplete, the run's own files are not; `tokenswarm replay RUN --to-influx` brings what is missing.",
+        "Points that found no room on their way to InfluxDB or that it refused, all processes; what still "
+        "waits is not lost. Not 0: what is drawn here is incomplete, the run's own files are not; "
+        "`tokenswarm replay RUN --to-influx` brings what is missing.",
         Query(select({"lost": 'SUM("gone")'}, sub(_GONE)), table=True),
         field="lost",
         no_value="none yet",

@@ -45,16 +45,17 @@ _QUEUE: Final = (
     _beside(
         "Queue",
         "count:req",
-        "Queued: requests that wait inside the server, mean over an interval's looks. Waiting: of our requests in flight, those not sent "
-        "yet, for they wait for a connection: a queue on our side.",
+        "Queued: requests that wait inside the server, mean over an interval's looks. Waiting: of our "
+        "requests in flight, those not sent yet, for they wait for a connection: a queue on our side.",
         _looked("queued in the server", "queued"),
         _seen("waiting here", 'SUM("waiting")'),
     ),
     _beside(
         "Batch",
         "count:req",
-        "Running: requests the server is working on, its batch, mean over an interval's looks. In flight: ours, given to users and not "
-        "over. In flight above running and queued together: requests under way in the network or in a proxy.",
+        "Running: requests the server is working on, its batch, mean over an interval's looks. In flight: "
+        "ours, given to users and not over. In flight above running and queued together: requests under "
+        "way in the network or in a proxy.",
         _looked("running in the server", "running"),
         _seen("in flight here", 'SUM("in_flight")'),
     ),
@@ -64,16 +65,18 @@ _TOKENS: Final = (
     _beside(
         "Output tokens/s",
         "count:tokens/s",
-        "Server: growth of its counter of generated tokens between two looks. Ours: output tokens that arrived, all workers and requests, "
-        "corrections included. TGI, llama.cpp and SGLang may count a request only when it ends: then theirs is jagged.",
+        "Server: growth of its counter of generated tokens between two looks. Ours: output tokens that "
+        "arrived, all workers and requests, corrections included. TGI, llama.cpp and SGLang may count a "
+        "request only when it ends: then theirs is jagged.",
         _rate("server", "generated_tokens_total"),
         _seen("ours", OUTPUT),
     ),
     _beside(
         "Prompt tokens/s",
         "count:tokens/s",
-        "Server: growth of its counter of prompt tokens between two looks. Ours: prompt tokens of responses that ended (in a replayed run: "
-        "whose first token came) in the second, so later by up to a request's time.",
+        "Server: growth of its counter of prompt tokens between two looks. Ours: prompt tokens of "
+        "responses that ended (in a replayed run: whose first token came) in the second, so later by up to "
+        "a request's time.",
         _rate("server", "prompt_tokens_total"),
         _seen("ours", 'SUM("prompt_tokens")'),
     ),
@@ -91,8 +94,8 @@ _CACHE: Final = (
     series(
         "KV cache",
         "percent",
-        "Share of the fullest engine's KV cache in use: mean and highest of an interval's looks. Near 100 % requests wait or are "
-        f"preempted. {LOOKS}",
+        "Share of the fullest engine's KV cache in use: mean and highest of an interval's looks. Near 100 "
+        f"% requests wait or are preempted. {LOOKS}",
         gauges(
             "llm_server",
             {"mean": 'MEAN("kv_cache_usage_percent")', "highest": 'MAX("kv_cache_usage_percent")'},
@@ -105,8 +108,8 @@ _CACHE: Final = (
     series(
         "Prefix cache hit rate",
         "percent",
-        "Prompt tokens taken from the server's prefix cache / prompt tokens looked up in it, of what both counters grew by in an interval; "
-        f"none where nothing was looked up. {LOOKS}",
+        "Prompt tokens taken from the server's prefix cache / prompt tokens looked up in it, of what both "
+        f"counters grew by in an interval; none where nothing was looked up. {LOOKS}",
         Query(select(_HIT_RATE, sub(_LOOKED_UP), RANGE, '"queries" > 0', every=INTERVAL)),
         gap_s=30,
         no_value=_NONE,
@@ -116,8 +119,8 @@ _CACHE: Final = (
     series(
         "Preemptions and finished requests",
         "reqps",
-        "Requests a second that were thrown out of the KV cache and begun again, and that the server has finished: growth of its counters. "
-        f"A preemption costs its request the work done so far. {LOOKS}",
+        "Requests a second that were thrown out of the KV cache and begun again, and that the server has "
+        f"finished: growth of its counters. A preemption costs its request the work done so far. {LOOKS}",
         counter_rates({"preempted": "preemptions_total"}),
         counter_rates({"finished": "requests_total"}),
         gap_s=5,
@@ -129,7 +132,8 @@ _CACHE: Final = (
 _WHO: Final = table(
     "The server",
     "string",
-    "What it says it is, where, by which of the backend's APIs it was asked, and for which sizes of prompts and answers.",
+    "What it says it is, where, by which of the backend's APIs it was asked, and for which sizes of "
+    "prompts and answers.",
     Query(
         select(
             {

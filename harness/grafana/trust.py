@@ -39,8 +39,9 @@ _HEAD: Final = (
     stat(
         "Points lost",
         "none",
-        "Points made while load ran that were not in InfluxDB when the run was over, all processes, by their own books (created - "
-        "delivered). `tokenswarm replay RUN --to-influx` brings them; this number stays.",
+        "Points made while load ran that were not in InfluxDB when the run was over, all processes, by "
+        "their own books (created - delivered). `tokenswarm replay RUN --to-influx` brings them; this "
+        "number stays.",
         _of_run({"lost": "points_lost"}),
         field="lost",
         no_value="not over yet",
@@ -49,8 +50,8 @@ _HEAD: Final = (
     stat(
         "Requests missing",
         "none",
-        "Counted in the database itself: each worker numbers its requests, so the highest number less how many are here is how many are "
-        "missing; all workers. Back to 0 after a replay.",
+        "Counted in the database itself: each worker numbers its requests, so the highest number less how "
+        "many are here is how many are missing; all workers. Back to 0 after a replay.",
         Query(select({"missing": 'SUM("gone")'}, sub(_MISSING)), table=True),
         field="missing",
         no_value="none yet",
@@ -59,8 +60,8 @@ _HEAD: Final = (
     stat(
         "Counted by the server",
         "percent",
-        "Share of the run's output tokens that the server counted (its usage figures); the rest was counted by a tokenizer of ours or "
-        "estimated. Estimated ones make a run suspect.",
+        "Share of the run's output tokens that the server counted (its usage figures); the rest was "
+        "counted by a tokenizer of ours or estimated. Estimated ones make a run suspect.",
         _of_run({"counted": "server_counted_percent"}),
         field="counted",
         no_value="not over yet",
@@ -68,8 +69,8 @@ _HEAD: Final = (
     table(
         "State and reasons",
         "string",
-        "What the run's end says: state (running; then complete, or incomplete where results are missing), verdict and all its reasons, "
-        "the worst first; SLO met: whether every --slo was.",
+        "What the run's end says: state (running; then complete, or incomplete where results are missing), "
+        "verdict and all its reasons, the worst first; SLO met: whether every --slo was.",
         _of_run({"state": "state", "verdict": "verdict", "SLO met": "slo_met", "reasons": "reasons"}),
         no_value="-",
         transformations=(_NO_TIME,),
@@ -102,8 +103,8 @@ _CLIENT: Final = (
     _health(
         "Loop lag p99",
         "ms",
-        "How late the worker's event loop came to what was due every 10 ms, p99 of a second. It moves sends and, where stamps are our "
-        "own, everything else.",
+        "How late the worker's event loop came to what was due every 10 ms, p99 of a second. It moves "
+        "sends and, where stamps are our own, everything else.",
         "loop_lag_ms_p99",
         *(50.0, 100.0),
     ),
@@ -117,16 +118,18 @@ _CLIENT: Final = (
     _health(
         "Waited for a core",
         "percent",
-        "Of the time the reading thread wanted to run, the share it had to wait for a core (Linux's run-queue delay).",
+        "Of the time the reading thread wanted to run, the share it had to wait for a core (Linux's "
+        "run-queue delay).",
         "waited_percent",
         *(50.0, 75.0),
     ),
     series(
         "Late sends",
         "ms",
-        "Sent - due, a connection's set-up included, of the requests that ended in an interval, all chosen workers together: p99 and the "
-        "latest, from the points of single requests. Late sends: the load was not the one asked for. Dashed: where docs/metrics.md "
-        "draws its limits, for sends without the set-up.",
+        "Sent - due, a connection's set-up included, of the requests that ended in an interval, all chosen "
+        "workers together: p99 and the latest, from the points of single requests. Late sends: the load "
+        "was not the one asked for. Dashed: where docs/metrics.md draws its limits, for sends without the "
+        "set-up.",
         Query(select(_LATE, "llm_request", RANGE, RUN, OF_WORKER, every=INTERVAL)),
         gap_s=10,
         no_value="nothing sent in this time",
@@ -136,8 +139,8 @@ _CLIENT: Final = (
     _health(
         "Delay of reads p99",
         "ms",
-        "From the kernel's stamp on arriving bytes to our read of them, p99 of a second. It is in no figure, but events that come "
-        "meanwhile are read as one.",
+        "From the kernel's stamp on arriving bytes to our read of them, p99 of a second. It is in no "
+        "figure, but events that come meanwhile are read as one.",
         "read_delay_ms_p99",
         *(25.0, 75.0),
     ),
@@ -163,9 +166,9 @@ _WORKER_COLUMNS: Final = {
 _WORKERS: Final = table(
     "Workers",
     "none",
-    "Each worker's latest word. Silence: the longest between two of its reports, over 3 s is suspect. Clock: ahead of the run's, and half "
-    "the round trip this is known by, over 5 ms is suspect. Offered = succeeded + failed + cancelled when it is over. Points lost: "
-    "made by it and not delivered.",
+    "Each worker's latest word. Silence: the longest between two of its reports, over 3 s is suspect. "
+    "Clock: ahead of the run's, and half the round trip this is known by, over 5 ms is suspect. Offered = "
+    "succeeded + failed + cancelled when it is over. Points lost: made by it and not delivered.",
     Query(select(_WORKER_COLUMNS, "llm_worker", RUN), table=True),
     no_value="-",
     transformations=(_NO_TIME,),
@@ -187,9 +190,10 @@ _WRITER_COLUMNS: Final = {
 _WRITERS: Final = table(
     "Points on their way",
     "none",
-    "Each process's latest word on its points: made, taken by InfluxDB, waiting in memory and on disk, given up for want of room, and "
-    "refused. Retries are writes. Write: how long the last one took. CPU: of a core, for all of this. The last word is written before "
-    "the last points have gone, so at the end of a run a few seem to wait.",
+    "Each process's latest word on its points: made, taken by InfluxDB, waiting in memory and on disk, "
+    "given up for want of room, and refused. Retries are writes. Write: how long the last one took. CPU: "
+    "of a core, for all of this. The last word is written before the last points have gone, so at the end "
+    "of a run a few seem to wait.",
     Query(select(_WRITER_COLUMNS, "llm_writer", RUN, by="worker"), table=True),
     no_value="-",
     transformations=(_NO_TIME,),
@@ -207,9 +211,10 @@ _COUNTS: Final = (
     series(
         "Estimated against counted",
         "count:tokens/s",
-        "Output tokens a second as they were estimated from reads while responses streamed, and with what was corrected when they ended "
-        "and the server's count was there. All workers, mean over the seconds of an interval. Far apart for long: the server's events "
-        "do not carry what we think, and single seconds of the live view mislead; totals do not.",
+        "Output tokens a second as they were estimated from reads while responses streamed, and with what "
+        "was corrected when they ended and the server's count was there. All workers, mean over the "
+        "seconds of an interval. Far apart for long: the server's events do not carry what we think, and "
+        "single seconds of the live view mislead; totals do not.",
         seconds({"estimated on arrival": 'SUM("output_tokens")', "with corrections": OUTPUT}),
         no_value="no run here in this time",
         overrides=(fixed("estimated on arrival", "orange"), fixed("with corrections", "green")),
@@ -217,9 +222,9 @@ _COUNTS: Final = (
     series(
         "The server's count against ours",
         "count:tokens/s",
-        "Output tokens a second by the server's own counter (/metrics, read about once a second) and by the responses we got. The server's "
-        "above ours: other clients, or requests that were given up and went on there. Below: some servers count a request when it "
-        "ends.",
+        "Output tokens a second by the server's own counter (/metrics, read about once a second) and by "
+        "the responses we got. The server's above ours: other clients, or requests that were given up and "
+        "went on there. Below: some servers count a request when it ends.",
         counter_rates({"server": "generated_tokens_total"}),
         seconds({"ours": OUTPUT}),
         gap_s=10,
@@ -229,8 +234,8 @@ _COUNTS: Final = (
     stat(
         "Tokens by the server",
         "short",
-        "By how much the server's own counter of output tokens grew in the time shown, restarts left out. Compare over a whole run with "
-        "the tile beside it; within 2 % is equal.",
+        "By how much the server's own counter of output tokens grew in the time shown, restarts left out. "
+        "Compare over a whole run with the tile beside it; within 2 % is equal.",
         Query(select({"tokens": 'SUM("grown")'}, sub(_GROWN))),
         no_value="it publishes none",
         defaults={"decimals": 1},
@@ -248,7 +253,8 @@ _COUNTS: Final = (
 TRUST: Final = Dashboard(
     "tokenswarm-trust",
     "Trust",
-    "May the figures of this run be believed? Verdict, the client's health, late sends, workers, lost points, token counts.",
+    "May the figures of this run be believed? Verdict, the client's health, late sends, workers, lost "
+    "points, token counts.",
     (MODEL, BACKEND, HARDWARE, RUN_ONE, WORKER),
     (
         Row(5, _HEAD, (3, 3, 3, 3, 12)),

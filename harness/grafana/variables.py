@@ -119,7 +119,8 @@ RUN_SOME: Final = Variable(
 BASELINE: Final = Variable(
     "baseline",
     "Baseline",
-    "The run to compare with. Any: model, backend and hardware do not narrow it, for they are often what is compared.",
+    "The run to compare with. Any: model, backend and hardware do not narrow it, for they are often what "
+    "is compared.",
     'SHOW TAG VALUES FROM "llm_run" WITH KEY = "run"',
     _DESCENDING,
 )

@@ -1,6 +1,7 @@
 """The points of those who send: `llm_second`, `llm_error`, `llm_request` and `llm_client` of one worker.
 
-The load path only puts things into a queue (`record`, `second`); `collect`, called by the sink each second, makes lines of them.
+The load path only counts (2 us a request) and puts things into a queue; `collect`, called by the sink each second, makes lines
+of them.
 """
 
 from collections import deque
@@ -43,7 +44,7 @@ class PartPoints:
         """
         self._counts = counts
         self._flying = flying
-        self._records: deque[tuple[RequestRecord, Exchange]] = deque()
+        self._records: deque[RequestRecord] = deque()
         self._seconds: deque[Second] = deque()
         self._tally = Tally(now_ns(), ANCHOR_NS - ahead_ns, good)
         self._unique = points.Unique()
@@ -54,8 +55,9 @@ class PartPoints:
         )
 
     def record(self, record: RequestRecord, exchange: Exchange) -> None:
-        """A request is over."""
-        self._records.append((record, exchange))
+        """A request is over. What was read is looked at now, so that it need not be kept."""
+        self._tally.add(record, exchange)
+        self._records.append(record)
 
     def second(self, second: Second) -> None:
         """A second of this client's life is."""
@@ -76,8 +78,7 @@ class PartPoints:
 
     def _waiting(self) -> Iterator[bytes]:
         while self._records:
-            record, exchange = self._records.popleft()
-            self._tally.add(record, exchange)
+            record = self._records.popleft()
             self._seq += 1
             at_ns = self._unique.at(record.end_ns + ANCHOR_NS)
             values = points.request_values(record, self._seq)

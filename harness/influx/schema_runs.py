@@ -44,7 +44,9 @@ RUN: Final = Measurement(
         "best_system_output_tokens_per_s": number("tokens/s", "the highest of its levels"),
         "best_level": count("users at which it was reached"),
         "error_percent": number("percent", "failed / (succeeded + failed)"),
-        "server_counted_percent": number("percent", "of the measured answers whose tokens anybody counted, those that the server did"),
+        "server_counted_percent": number(
+            "percent", "of the measured answers whose tokens anybody counted, those that the server did"
+        ),
         "points_created": count("points that its processes made while load ran", "points"),
         "points_lost": count(
             "of these not in InfluxDB when the run was over; `tokenswarm replay` brings them", "points"

@@ -19,7 +19,7 @@ from harness.influx.schema import MEASUREMENTS
 
 __all__ = ["Collect", "Sink", "open_sink"]
 
-TURN_NS: Final = 500_000
+TURN_NS: Final = 1_000_000
 _LOOK_S: Final = 0.02
 STATE_EVERY: Final = 5  # seconds
 SECOND: Final = 1_000_000_000

@@ -2,7 +2,7 @@
 
 A response is parsed only when it is complete, so until then nobody knows its tokens; but each of its reads has a stamp.
 While it streams, a second is given `reads in it x tokens per read`, the latter learnt from the responses that were
-complete lately. With its record comes the truth: its tokens are spread evenly over its content events, and what
+complete lately. With its record comes the truth: its tokens are spread evenly over the reads from its first content to its last, and what
 falls into seconds that are written already, less what they had been given for it, is the correction of the second that is
 open now. So a second is an estimate, and the sum of tokens and corrections over a run is exact.
 
@@ -12,13 +12,11 @@ oldest that is not.
 Pure: stamps and records in, values out. All times are of one clock, in ns; whoever calls says how far it is from the run's.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
-
-import numpy as np
 
 from harness.record import Outcome, RequestRecord
 
@@ -60,7 +58,9 @@ class Counts:
 
 @dataclass(slots=True)
 class _Bin:
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     good: int = 0
     output_tokens: float = 0.0
@@ -109,20 +109,25 @@ class Tally:
 
     def add(self, record: RequestRecord, stream: Streaming) -> None:
         """One request is over; `stream`: what `close` knew it by."""
-        its = self._bin(record.end_ns)
-        its.outcomes[record.outcome] += 1
+        its, outcome, counted = self._bin(record.end_ns), record.outcome, record.output_tokens
+        # Where nobody has counted, an event is taken for a token, here as while it streamed.
+        tokens = record.chunks if counted is None else counted
         its.prompt_tokens += record.prompt_tokens or 0
-        its.good += self._good is not None and bool(self._good(record))
-        if record.error_class is not None:
-            its.errors[record.error_class.value] += 1
+        if self._good is not None and self._good(record):
+            its.good += 1
+        if outcome is not Outcome.OK:
+            its.failed += outcome is Outcome.FAILED
+            its.cancelled += outcome is Outcome.CANCELLED
+            if record.error_class is not None:
+                its.errors[record.error_class.value] += 1
+        else:
+            its.succeeded += 1
         flight = self._flights.pop(stream, None)
         given = flight.tokens if flight else 0.0
-        # Where nobody has counted, an event is taken for a token, here as while it streamed.
-        tokens = record.chunks if record.output_tokens is None else record.output_tokens
-        if record.output_tokens is not None and record.outcome is Outcome.OK:
+        if outcome is Outcome.OK and counted is not None:
             self._lately[0] += tokens
             self._lately[1] += len(stream.received.read_times)
-        self._correction += self._spread(record, tokens) - given
+        self._correction += self._spread(record, stream, tokens) - given
 
     def note(self, stamp_ns: int, counts: Counts) -> None:
         """How it stands at the end of the second that this stamp is in."""
@@ -148,7 +153,11 @@ class Tally:
         return (stamp_ns + self._shift_ns) // SECOND
 
     def _bin(self, stamp_ns: int) -> _Bin:
-        return self._bins.setdefault(max(self._second(stamp_ns), self._next), _Bin())
+        second = max((stamp_ns + self._shift_ns) // SECOND, self._next)
+        found = self._bins.get(second)
+        if found is None:
+            found = self._bins[second] = _Bin()
+        return found
 
     def _written(self, flying: Sequence[Streaming]) -> tuple[int, dict[str, Any], dict[str, int]]:
         second = self._next
@@ -160,9 +169,9 @@ class Tally:
         values = {
             "scheduled": counts.offered - before.offered,
             "sent": max(0, counts.sent - before.sent),
-            "succeeded": its.outcomes[Outcome.OK],
-            "failed": its.outcomes[Outcome.FAILED],
-            "cancelled": its.outcomes[Outcome.CANCELLED],
+            "succeeded": its.succeeded,
+            "failed": its.failed,
+            "cancelled": its.cancelled,
             "good": None if self._good is None else its.good,
             "output_tokens": its.output_tokens + estimate,
             "output_tokens_correction": self._correction,
@@ -189,25 +198,28 @@ class Tally:
         self._lately = [tokens * _REMEMBERED, reads * _REMEMBERED]
         return given
 
-    def _spread(self, record: RequestRecord, tokens: int) -> float:
-        """Give its tokens to the seconds in which its content events came; what falls into written ones is returned."""
+    def _spread(self, record: RequestRecord, stream: Streaming, tokens: int) -> float:
+        """Give its tokens to the seconds in which it was read; what falls into written ones is returned."""
         if not tokens:
             return 0.0
-        first_ns, written_ns = record.first_content_ns, self._next * SECOND - self._shift_ns
-        if not record.streamed or first_ns is None or not record.chunk_gaps_us:
-            at_ns = record.last_content_ns or record.end_ns
-            if at_ns < written_ns:
-                return float(tokens)
-            self._bin(at_ns).output_tokens += tokens
+        first_ns, last_ns = record.first_content_ns, record.last_content_ns or record.end_ns
+        written_ns = self._next * SECOND - self._shift_ns
+        if not record.streamed or first_ns is None or first_ns == last_ns:
+            first_ns = last_ns
+        last = self._second(last_ns)
+        if first_ns >= written_ns and self._second(first_ns) == last:
+            self._bin(last_ns).output_tokens += tokens
             return 0.0
-        each = tokens / (len(record.chunk_gaps_us) + 1)
-        after_ns = np.cumsum(record.chunk_gaps_us) * 1e3
-        last = self._second(first_ns + int(after_ns[-1]))
-        past = 0 if first_ns >= written_ns else 1 + int(np.searchsorted(after_ns, written_ns - first_ns))
-        done = past
+        reads = stream.received.read_times
+        begin = bisect_left(reads, first_ns)
+        end = bisect_right(reads, last_ns, begin)
+        if begin == end:  # nobody knows when it came
+            begin, end, reads = 0, 1, (last_ns,)
+        each = tokens / (end - begin)
+        past = done = bisect_left(reads, written_ns, begin, end)
         for second in range(max(self._second(first_ns), self._next), last + 1):
-            until_ns = (second + 1) * SECOND - self._shift_ns - first_ns
-            upto = 1 + int(np.searchsorted(after_ns, until_ns))
-            self._bins.setdefault(second, _Bin()).output_tokens += (upto - done) * each
+            upto = bisect_left(reads, (second + 1) * SECOND - self._shift_ns, done, end)
+            if upto > done:
+                self._bins.setdefault(second, _Bin()).output_tokens += (upto - done) * each
             done = upto
-        return past * each
+        return (past - begin) * each

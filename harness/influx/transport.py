@@ -34,7 +34,7 @@ HELLO_S: Final = 3.0
 _MENDABLE: Final = frozenset({200, 301, 302, 303, 307, 308, 401, 403, 404, 405, 407})
 _PASSING: Final = frozenset({408, 425, 429})  # and all from 500
 _OF_LINES: Final = re.compile("unable to parse|partial write|line protocol|type conflict|column type")
-_SHOWN: Final = 160  # characters of what a server said
+_SHOWN: Final = 220  # characters of what a server said
 _URL_FIX: Final = "is INFLUXDB_URL the base URL of an InfluxDB, 1.8 or later?"
 
 Kind = Literal["delivered", "again", "too_large", "refused"]
@@ -108,10 +108,12 @@ def hello(access: Access, environ: Mapping[str, str] = os.environ) -> str:
             _, _, headers = ping.get_ping_with_http_info(
                 _return_http_data_only=False, _request_timeout=(HELLO_S * 1e3, HELLO_S * 1e3)
             )
+            page = client.api_client.last_response.data
         except Exception as error:  # noqa: BLE001  # as for a write
             reason = way.trouble(error, 0).reason
             return reason if reason.endswith("?") else f"{reason}."
-    version = printable(access.hide(str(headers.get("X-Influxdb-Version", "")))).removeprefix("v")[:40]
+    said = headers.get("X-Influxdb-Version") or _json(page).get("version") or ""  # 3.x has a page, too
+    version = printable(access.hide(str(said))).removeprefix("v")[:40]
     return (
         f"InfluxDB {version} at {access}"
         if version
@@ -173,12 +175,7 @@ class _Way:
 
 def _words(body: str) -> str:
     """What an error's body says, without the lines that it quotes; "" for what is not InfluxDB's JSON."""
-    try:
-        told = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return ""
-    if not isinstance(told, dict):
-        return ""
+    told = _json(body)
     words = [str(told.get("message") or told.get("error") or "")]
     lines = told.get("data")  # 3.x: one item for each line
     if isinstance(lines, list) and lines and isinstance(lines[0], dict):
@@ -187,6 +184,15 @@ def _words(body: str) -> str:
     # From the first quote to the last: a line may have quotes in it. Names of fields, in other quotes, are ours.
     said = re.sub("'.*'", "'...'", said, flags=re.DOTALL)
     return re.sub(r'value="[^"]*"', "value=...", said)
+
+
+def _json(body: str) -> dict[str, Any]:
+    """The object in a body; {} for anything else."""
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _setting(status: int, said: str, access: Access) -> str:
