@@ -8,9 +8,9 @@ OUTPUT: Final = 'SUM("output_tokens") + SUM("output_tokens_correction")'
 SYSTEM: Final = (
     "Output tokens that arrived in a second, all workers and all requests together (warm-up, failed and "
     "cancelled ones too), mean over the seconds of the interval. Counted on arrival: while a response "
-    "streams its tokens are estimated from its reads, and when it ends the difference to the true count is "
-    "added, so the area under the curve is exact over a run and a single second is not. A response that is "
-    "not streamed gives all its tokens at its end."
+    "streams its tokens are estimated from its reads, and when it ends its seconds are put right with what "
+    "the server counted: the curve's end is an estimate, all before it and the area under it are exact. A "
+    "response that is not streamed gives all its tokens at its end."
 )
 SKETCHED: Final = (
     "Over the measured requests of all workers that ended well in each 3 seconds, from merged sketches "

@@ -211,13 +211,13 @@ _COUNTS: Final = (
     series(
         "Estimated against counted",
         "count:tokens/s",
-        "Output tokens a second as they were estimated from reads while responses streamed, and with what "
-        "was corrected when they ended and the server's count was there. All workers, mean over the "
+        "Output tokens a second as they were estimated from reads while responses streamed, and as they "
+        "were put right when these had ended and the server's count was there. All workers, mean over the "
         "seconds of an interval. Far apart for long: the server's events do not carry what we think, and "
-        "single seconds of the live view mislead; totals do not.",
-        seconds({"estimated on arrival": 'SUM("output_tokens")', "with corrections": OUTPUT}),
+        "the live view misleads until responses end; totals do not. A replayed run has no estimates.",
+        seconds({"estimated on arrival": 'SUM("output_tokens_at_first")', "counted": OUTPUT}),
         no_value="no run here in this time",
-        overrides=(fixed("estimated on arrival", "orange"), fixed("with corrections", "green")),
+        overrides=(fixed("estimated on arrival", "orange"), fixed("counted", "green")),
     ),
     series(
         "The server's count against ours",

@@ -23,12 +23,14 @@ SECOND: Final = Measurement(
         ),
         "output_tokens": number(
             "tokens",
-            "output tokens that arrived, whoever they belong to: while a response streams, estimated from its reads",
+            "output tokens that arrived, whoever they belong to: while a response streams, estimated from its reads; exact once it "
+            "has ended, when the second is written again",
         ),
+        "output_tokens_at_first": number("tokens", "the same as it was first written; not replayed"),
         "output_tokens_correction": number(
             "tokens",
-            "of responses that ended: what the server counted less what had been estimated. `output_tokens` and this together "
-            "are exact over a run",
+            "what ended responses had more than was estimated, in seconds too old (1,000 s) to be written again; mostly 0. "
+            "`output_tokens` and this together are exact over a run",
         ),
         "prompt_tokens": number(
             "tokens", "prompt tokens of responses whose end came in it (replayed: whose first token did)"

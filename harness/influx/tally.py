@@ -2,12 +2,10 @@
 
 A response is parsed only when it is complete, so until then nobody knows its tokens; but each of its reads has a stamp.
 While it streams, a second is given `reads in it x tokens per read`, the latter learnt from the responses that were
-complete lately. With its record comes the truth: its tokens are spread evenly over the reads from its first content to its last, and what
-falls into seconds that are written already, less what they had been given for it, is the correction of the second that is
-open now. So a second is an estimate, and the sum of tokens and corrections over a run is exact.
-
-A second is written `LAG` seconds after its end, with all that belongs to it. A stamp of a second that is written counts in the
-oldest that is not.
+complete lately. With its record comes the truth: its tokens are spread evenly over the reads from its first content to its last,
+in place of what had been given for it. So a second is written `LAG` seconds after its end, and once more whenever something
+becomes known of it; what is older than `KEPT` seconds stays, and what would belong there is the correction of the second that
+is open now. The sum of tokens and corrections over a run is exact.
 
 Pure: stamps and records in, values out. All times are of one clock, in ns; whoever calls says how far it is from the run's.
 """
@@ -20,10 +18,11 @@ from typing import Any, Final, Protocol
 
 from harness.record import Outcome, RequestRecord
 
-__all__ = ["LAG", "SECOND", "Counts", "Streaming", "Tally"]
+__all__ = ["KEPT", "LAG", "SECOND", "Counts", "Streaming", "Tally"]
 
 SECOND: Final = 1_000_000_000
 LAG: Final = 1  # seconds that are kept open behind the one under way
+KEPT: Final = 1_000  # seconds that can still be written again: longer than a request may take by default
 _REMEMBERED: Final = 0.9  # of what was learnt, with each second in which responses ended
 
 
@@ -58,23 +57,28 @@ class Counts:
 
 @dataclass(slots=True)
 class _Bin:
+    """One second."""
+
     succeeded: int = 0
     failed: int = 0
     cancelled: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     good: int = 0
     output_tokens: float = 0.0
+    at_first: float = 0.0  # of these, when it was first written
+    correction: float = 0.0
     prompt_tokens: int = 0
-    counts: Counts | None = None  # at its end
+    counts: Counts | None = None  # at its end; once it is written never None
+    before: Counts | None = None  # at its beginning
 
 
 @dataclass(slots=True)
 class _Flight:
-    """What has been given to seconds that are written, for one response that was under way then."""
+    """What seconds that are written were given for one response that was under way then."""
 
     received: _Received
     reads: int = 0
-    tokens: float = 0.0
+    given: list[tuple[int, float]] = field(default_factory=list)  # second, tokens
 
     def more(self, received: _Received, until_ns: int) -> int:
         """Reads before `until_ns` that nothing has been given for yet."""
@@ -101,10 +105,10 @@ class Tally:
         self._shift_ns = shift_ns
         self._good = good
         self._bins: dict[int, _Bin] = {}
+        self._changed: set[int] = set()  # seconds to be written again
         self._next = self._second(begin_ns)  # the oldest that is not written
         self._last = Counts(0, 0, 0, 0)
         self._flights: dict[Streaming, _Flight] = {}
-        self._correction = 0.0
         self._lately = [0.0, 0.0]  # tokens and reads of responses that ended lately
 
     def add(self, record: RequestRecord, stream: Streaming) -> None:
@@ -122,12 +126,14 @@ class Tally:
                 its.errors[record.error_class.value] += 1
         else:
             its.succeeded += 1
-        flight = self._flights.pop(stream, None)
-        given = flight.tokens if flight else 0.0
+        if flight := self._flights.pop(stream, None):
+            for second, given in flight.given:
+                self._give(second, -given)
         if outcome is Outcome.OK and counted is not None:
             self._lately[0] += tokens
             self._lately[1] += len(stream.received.read_times)
-        self._correction += self._spread(record, stream, tokens) - given
+        if tokens:
+            self._spread(record, stream, tokens)
 
     def note(self, stamp_ns: int, counts: Counts) -> None:
         """How it stands at the end of the second that this stamp is in."""
@@ -136,36 +142,67 @@ class Tally:
     def close(
         self, now_ns: int, flying: Iterable[Streaming]
     ) -> Iterator[tuple[int, dict[str, Any], dict[str, int]]]:
-        """Each second that is over for `LAG`: (its start, Unix ns; values of `llm_second`; requests by error class).
+        """Each second that is over for `LAG` or has changed: (its start, Unix ns; values of `llm_second`; requests by error class).
 
         `flying`: all responses that are under way.
         """
         flying = tuple(flying)
+        yield from self._again()  # before any of them is kept no more
         while self._next < self._second(now_ns) - LAG:
-            yield self._written(flying)
+            self._estimate(flying)
+            yield self._written()
 
     def finish(self, now_ns: int) -> Iterator[tuple[int, dict[str, Any], dict[str, int]]]:
         """All that is left, to the second under way; nothing is in flight any more."""
+        yield from self._again()
         while self._next <= self._second(now_ns):
-            yield self._written(())
+            yield self._written()
 
     def _second(self, stamp_ns: int) -> int:
         return (stamp_ns + self._shift_ns) // SECOND
 
     def _bin(self, stamp_ns: int) -> _Bin:
-        second = max((stamp_ns + self._shift_ns) // SECOND, self._next)
+        """The second of a stamp; where that is kept no more, or was before all, the oldest that is open."""
+        second = (stamp_ns + self._shift_ns) // SECOND
         found = self._bins.get(second)
         if found is None:
-            found = self._bins[second] = _Bin()
+            second = max(second, self._next)
+            found = self._bins.setdefault(second, _Bin())
+        elif second < self._next:
+            self._changed.add(second)
         return found
 
-    def _written(self, flying: Sequence[Streaming]) -> tuple[int, dict[str, Any], dict[str, int]]:
+    def _give(self, second: int, tokens: float) -> None:
+        """Tokens that came in a second."""
+        found = self._bins.get(second)
+        if found is not None:
+            found.output_tokens += tokens
+            if second < self._next:
+                self._changed.add(second)
+        elif second >= self._next:
+            self._bins[second] = _Bin(output_tokens=tokens)
+        else:
+            self._bins.setdefault(self._next, _Bin()).correction += tokens
+
+    def _written(self) -> tuple[int, dict[str, Any], dict[str, int]]:
+        """The oldest second that is open is so no more."""
         second = self._next
-        estimate = self._estimate(flying, (second + 1) * SECOND - self._shift_ns)
-        its = self._bins.pop(second, None) or _Bin()
+        its = self._bins.setdefault(second, _Bin())
+        its.before, its.counts, its.at_first = self._last, its.counts or self._last, its.output_tokens
+        self._last = its.counts
         self._next += 1
-        counts, before = its.counts or self._last, self._last
-        self._last = counts
+        self._bins.pop(second - KEPT, None)
+        self._changed.discard(second - KEPT)
+        return self._values(second)
+
+    def _again(self) -> Iterator[tuple[int, dict[str, Any], dict[str, int]]]:
+        changed, self._changed = self._changed, set()
+        for second in sorted(changed):
+            yield self._values(second)
+
+    def _values(self, second: int) -> tuple[int, dict[str, Any], dict[str, int]]:
+        its = self._bins[second]
+        counts, before = its.counts or self._last, its.before or self._last
         values = {
             "scheduled": counts.offered - before.offered,
             "sent": max(0, counts.sent - before.sent),
@@ -173,53 +210,49 @@ class Tally:
             "failed": its.failed,
             "cancelled": its.cancelled,
             "good": None if self._good is None else its.good,
-            "output_tokens": its.output_tokens + estimate,
-            "output_tokens_correction": self._correction,
+            "output_tokens": max(
+                0.0, its.output_tokens
+            ),  # what was given and taken back may leave a last digit
+            "output_tokens_at_first": its.at_first,
+            "output_tokens_correction": its.correction,
             "prompt_tokens": its.prompt_tokens,
             "in_flight": counts.in_flight,
             "waiting": counts.waiting,
             "users": counts.users,
         }
-        self._correction = 0.0
         return second * SECOND, values, dict(its.errors)
 
-    def _estimate(self, flying: Sequence[Streaming], until_ns: int) -> float:
-        """Tokens of responses under way, of what came before `until_ns` and no second has been given yet."""
+    def _estimate(self, flying: Sequence[Streaming]) -> None:
+        """Give the oldest open second tokens of responses under way: for what came before its end and nothing was given for yet."""
         tokens, reads = self._lately
         each = tokens / reads if reads else 1.0
-        given = 0.0
+        second, until_ns = self._next, (self._next + 1) * SECOND - self._shift_ns
         for stream in flying:
             flight = self._flights.get(stream)
             if flight is None:
                 flight = self._flights[stream] = _Flight(stream.received)
             if more := flight.more(stream.received, until_ns):
-                flight.tokens += more * each
-                given += more * each
+                flight.given.append((second, more * each))
+                self._give(second, more * each)
         self._lately = [tokens * _REMEMBERED, reads * _REMEMBERED]
-        return given
 
-    def _spread(self, record: RequestRecord, stream: Streaming, tokens: int) -> float:
-        """Give its tokens to the seconds in which it was read; what falls into written ones is returned."""
-        if not tokens:
-            return 0.0
+    def _spread(self, record: RequestRecord, stream: Streaming, tokens: int) -> None:
+        """Give its tokens to the seconds in which it was read."""
         first_ns, last_ns = record.first_content_ns, record.last_content_ns or record.end_ns
-        written_ns = self._next * SECOND - self._shift_ns
-        if not record.streamed or first_ns is None or first_ns == last_ns:
+        if not record.streamed or first_ns is None:
             first_ns = last_ns
-        last = self._second(last_ns)
-        if first_ns >= written_ns and self._second(first_ns) == last:
-            self._bin(last_ns).output_tokens += tokens
-            return 0.0
+        first, last = self._second(first_ns), self._second(last_ns)
+        if first == last:
+            return self._give(last, tokens)
         reads = stream.received.read_times
         begin = bisect_left(reads, first_ns)
         end = bisect_right(reads, last_ns, begin)
         if begin == end:  # nobody knows when it came
-            begin, end, reads = 0, 1, (last_ns,)
-        each = tokens / (end - begin)
-        past = done = bisect_left(reads, written_ns, begin, end)
-        for second in range(max(self._second(first_ns), self._next), last + 1):
+            return self._give(last, tokens)
+        done = begin
+        for second in range(first, last + 1):
             upto = bisect_left(reads, (second + 1) * SECOND - self._shift_ns, done, end)
             if upto > done:
-                self._bins.setdefault(second, _Bin()).output_tokens += (upto - done) * each
+                self._give(second, tokens * (upto - done) / (end - begin))
             done = upto
-        return (past - begin) * each
+        return None
