@@ -162,8 +162,8 @@ class Run:
             self.scribe.close()
             self.watch.drained()
             self._write()
-            if said := self.watch.results(self.directory.path, self.summary):
-                say(said)
+            for line in self.watch.results(self.directory.path, self.summary):
+                say(line)
             self.parts.settle()
 
     def prepared(self) -> None:

@@ -255,7 +255,7 @@ def test_other_messages_are_in_the_code() -> None:
     pieces = [
         piece.strip(" ,;")
         for said in others
-        for piece in re.split(r"\.\.\.|`, then `|ADDRESS|; vm-1|(?<=version: )", said)
+        for piece in re.split(r"\.\.\.|`, then `|ADDRESS|vm-1|(?<=version: )", said)
     ]
     assert [piece for piece in pieces if piece and piece not in code] == []
 

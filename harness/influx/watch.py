@@ -127,10 +127,10 @@ class Watch:
         said = [self._points.stored(), *(one["metrics"] for one in statements if one["metrics"])]
         return {"metrics": {name: sum(one[name] for one in said) for name in said[0]}}
 
-    def results(self, directory: Path, summary: Json | None) -> str | None:
-        """The results are written, or (None) could not be: send them. Returns what became of all points, in a line."""
+    def results(self, directory: Path, summary: Json | None) -> list[str]:
+        """The results are written, or (None) could not be: send them. Returns what became of all points, in lines."""
         if self._sink is None:
-            return None
+            return []
         self._end_ms = unix_now_ns() // 1_000_000
         run = files.from_json(directory / "run.json")
         if self._run is not None and summary is not None:
@@ -141,15 +141,15 @@ class Watch:
         created = of_workers["created"] - before.created + own.created
         lost = of_workers["lost"] - before.lost + own.created - own.delivered
         silent = [one["name"] for one in run.get("workers", ()) if one["journal"] and one["metrics"] is None]
-        said = f"InfluxDB has all {created:,} points of this run"
+        said = [f"InfluxDB has all {created:,} points of this run"]
         if lost:
             why = f" ({own.problem})" if own.problem else ""
-            said = f"{lost:,} of {created:,} points of this run are not in InfluxDB{why}"
+            said = [f"{lost:,} of {created:,} points of this run are not in InfluxDB{why}"]
         if silent:
-            said += f"; {', '.join(silent)} sent none: is INFLUXDB_URL set there?"
+            said.append(f"no points came from {', '.join(silent)}: is INFLUXDB_URL set there?")
         if lost or silent:
-            said += f" `tokenswarm replay {directory} --to-influx` brings all of them"
-        return said if self.link is None else f"{said}: {self.link}"
+            said.append(f"`tokenswarm replay {directory} --to-influx` sends all points of this run again")
+        return said if self.link is None else [*said, f"look at it: {self.link}"]
 
 
 def check(environ: Mapping[str, str]) -> None:
