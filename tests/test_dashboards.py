@@ -305,12 +305,15 @@ def test_drift_is_said_with_the_fix(tmp_path: Path, capsys: pytest.CaptureFixtur
     live = tmp_path / "live-run.json"
     live.write_bytes(live.read_bytes().replace(b'"5s"', b'"6s"', 1))
     (tmp_path / "mine.json").write_text("{}")
+    alerts = tmp_path / "provisioning" / "alerting" / "tokenswarm.yaml"
+    alerts.write_text(alerts.read_text().replace("for: 1m", "for: 2m", 1))
     assert files.main(["--check", *folder]) == 1
     said = capsys.readouterr().err.splitlines()
     assert said == [
         f"{live} is not what harness/grafana makes (edited by hand, or the generator has changed): {files.FIX}",
         f"{tmp_path / 'trust.json'} is missing: {files.FIX}",
-        f"{tmp_path / 'mine.json'}: harness/grafana makes no such dashboard: remove it, or add it to harness/grafana/build.py",
+        f"{alerts} is not what harness/grafana makes (edited by hand, or the generator has changed): {files.FIX}",
+        f"{tmp_path / 'mine.json'}: harness/grafana makes no such file: remove it, or add it to harness/grafana/build.py",
     ]
     assert "make dashboards" in files.FIX
 

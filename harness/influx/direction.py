@@ -88,9 +88,8 @@ class RunPoints:
 
     def left(self) -> Iterator[bytes]:
         """What waits."""
-        waiting, self._waiting = self._waiting, []
-        for name, point in waiting:
-            yield self._line(name, point)
+        while self._waiting:
+            yield self._line(*self._waiting.pop(0))
 
     def finish(self, stored: Json, summary: Json, now_ns: int) -> Iterator[bytes]:
         """What came of it: run.json and summary.json as they are now."""
