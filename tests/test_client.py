@@ -32,7 +32,9 @@ class Sender:
     ):
         self.engine = Engine(target, timeouts, portable=portable)
         self.records: list[RequestRecord] = []
-        self._client = Client(self.engine, find("openai", "chat"), "w0", secret, lambda record, _: self.records.append(record))
+        self._client = Client(
+            self.engine, find("openai", "chat"), "w0", secret, lambda record, _: self.records.append(record)
+        )
 
     def __call__(self, prompt: str = "hello") -> RequestRecord:
         slot = Slot(1, 1, Phase.MEASURE)

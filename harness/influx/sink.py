@@ -117,7 +117,9 @@ class Sink:
         while self._waits and (passed_s := (now_ns() - began_ns) / 1e9) < patience_s:
             if not said and passed_s > SAID_S:
                 said = True
-                self._say(f"waiting up to {patience_s:g} s for InfluxDB to take the last points; Ctrl-C ends that")
+                self._say(
+                    f"waiting up to {patience_s:g} s for InfluxDB to take the last points; Ctrl-C ends that"
+                )
             if self._hurried.wait(_LOOK_S):
                 return
 
