@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from harness.hope import Hope
 
-__all__ = ["INCOMPLETE", "NOT_VALID", "SLO_MISSED", "USAGE", "exit_code", "missing"]
+__all__ = ["INCOMPLETE", "NOT_VALID", "SLO_MISSED", "USAGE", "exit_code", "last_words", "missing"]
 
 USAGE: Final = 2
 SLO_MISSED: Final = 3
@@ -56,3 +56,13 @@ def exit_code(
     if summary is not None and (judged := summary.get("slo")) and judged["met"] is not True:
         return SLO_MISSED
     return None
+
+
+def last_words(hope: Hope, code: int | None) -> list[str]:
+    """What a user has to know of the end, below all tables. `code`: our exit code."""
+    said = [f"error: stopped early, {hope.lost}"] if hope.lost else []
+    if code == NOT_VALID:
+        said.append("error: the verdict is invalid, and --require-valid was given (exit 4)")
+    if code == SLO_MISSED:
+        said.append("error: a service level was missed, or could not be judged (exit 3)")
+    return said

@@ -4,17 +4,18 @@ A file is written beside its name, flushed to the disk and renamed into place, s
 a full disk never leaves half of one.
 """
 
+import csv
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import orjson
 
 from harness.errors import ConfigError
 
-__all__ = ["as_json", "cache_dir", "from_json", "place", "refusals", "write"]
+__all__ = ["as_json", "cache_dir", "from_csv", "from_json", "place", "refusals", "write"]
 
 T = TypeVar("T")
 
@@ -70,6 +71,21 @@ def from_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: not a JSON object; restore the file")
     return value
+
+
+def from_csv(path: Path, read: Callable[[TextIO], list[T]]) -> list[T]:
+    """The rows of a run's table, as `read` makes them of its text; none if a run has no such file.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return read(file)
+    except (OSError, ValueError, csv.Error) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); restore the file, or remove it") from error
 
 
 @contextmanager

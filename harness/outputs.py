@@ -9,7 +9,6 @@ that all of this may be done again, with the same journals or with further ones.
 only if the table has a row for each of its records, only in the run directory, and only if nobody may still be writing it.
 """
 
-import csv
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -38,7 +37,6 @@ from harness.errors import ConfigError
 from harness.journal import Window
 from harness.merge import Told
 from harness.record import TokenSource
-from harness.server_metrics import Sample
 from harness.uncounted import CountTokens, filled
 from harness.volume import Volume
 
@@ -133,7 +131,10 @@ def complete(
         files.write(
             run_dir / "client.csv", seconds.text(seconds.with_sends(watched, fitness.sends(requests[_SENDS])))
         )
-        looked = [_samples(run_dir / SERVER_FILE), *(one.samples for one in told.journals)]
+        looked = [
+            files.from_csv(run_dir / SERVER_FILE, server_metrics.of_csv),
+            *(one.samples for one in told.journals),
+        ]
         if samples := _once(looked, lambda sample: (None, sample.time_ns)):
             files.write(run_dir / SERVER_FILE, server_metrics.text(samples))
         whole = _with_told(run, told, _stand(run_dir, run, told, keep))
@@ -161,7 +162,9 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
     windows = [Window(**window) for window in run.get("windows", ())]
     watched = seconds.load(run_dir / "client.csv")
     stamped = sorted(set(requests["stamp_source"].dropna()))
-    server = reconcile.account(_samples(run_dir / SERVER_FILE), requests, windows)
+    server = reconcile.account(
+        files.from_csv(run_dir / SERVER_FILE, server_metrics.of_csv), requests, windows
+    )
     account = audit.account(run.get("workers"), requests, run.get("planned"))
     summary = metrics.summarise(
         requests,
@@ -185,17 +188,6 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
         files.write(run_dir / "levels.csv", levels_csv.text(summary, settings))
         files.write(run_dir / "report.html", report_html.render(summary, settings, run))
     return summary
-
-
-def _samples(path: Path) -> list[Sample]:
-    """What the server said of itself; nothing if it did not."""
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return server_metrics.of_csv(file)
-    except (OSError, ValueError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); restore the file, or remove it") from error
 
 
 def _once(groups: Iterable[Iterable[T]], key: Callable[[T], tuple[Hashable, int]]) -> list[T]:

@@ -226,8 +226,15 @@ def ids(path: Path) -> Iterator[list[str | None]]:
 
 
 def count(path: Path) -> int:
-    """The number of rows a file holds, read from its footer."""
-    return int(pq.read_metadata(path).num_rows)
+    """The number of rows a file holds, read from its footer.
+
+    Raises:
+        ConfigError: missing or damaged.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
 
 
 def load(path: Path, *, without: Collection[str] = ()) -> pd.DataFrame:

@@ -61,6 +61,7 @@ class Run:
         self.users = users
         self.watch = Watch()
         self.segment_done = Event()
+        self.ended = Event()  # its results are written, and nothing is left to do for it
         self.interrupted = False
         self.summary: dict[str, Any] | None = None
         self.problem: str | None = None
@@ -153,18 +154,10 @@ class Run:
         with self._finishing:
             if self.is_over:
                 return
-            self.stop()
-            self.parts.drain(at_once=True)
-            self.progress.stop()
-            self._scraper.stop()
-            self._journal_windows()
-            self.note_event("nothing is in flight any more", "end")
-            self.scribe.close()
-            self.watch.drained()
-            self._write()
-            for line in self.watch.results(self.directory.path, self.summary):
-                say(line)
-            self.parts.settle()
+            try:
+                self._end()
+            finally:
+                self.ended.set()
 
     def prepared(self) -> None:
         """The parts are ready, which may have taken a request of each."""
@@ -196,6 +189,20 @@ class Run:
         theirs = tables.maritaca(rows.load(self.directory.path / "requests.parquet"), self.summary)
         ours = tables.render(self.summary, self._stored(), run_dir=self.directory.path)
         return f"\n{theirs}\n{ours}"
+
+    def _end(self) -> None:
+        self.stop()
+        self.parts.drain(at_once=True)
+        self.progress.stop()
+        self._scraper.stop()
+        self._journal_windows()
+        self.note_event("nothing is in flight any more", "end")
+        self.scribe.close()
+        self.watch.drained()
+        self._write()
+        for line in self.watch.results(self.directory.path, self.summary):
+            say(line)
+        self.parts.settle()
 
     def _open(self, users: int, each: Mapping[str, int], open_ns: int) -> None:
         self.plan.users_ready(each, users, unix_now_ns(), open_ns)

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from harness.errors import ConfigError
+from harness import files
 
 __all__ = ["Second", "Send", "counted", "expanded", "load", "of_json", "spread", "text", "with_sends"]
 
@@ -121,13 +121,7 @@ def load(path: Path) -> list[Second]:
     Raises:
         ConfigError: it is damaged.
     """
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [Second.read(row) for row in csv.DictReader(file)]
-    except (OSError, ValueError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); restore the file, or remove it") from error
+    return files.from_csv(path, lambda file: [Second.read(row) for row in csv.DictReader(file)])
 
 
 def with_sends(rows: Sequence[Second], sends: Iterable[Send]) -> list[Second]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 
 MASTER: Final = "master"  # which sends nothing, but has points of its own
+END_S: Final = 180.0  # for the end of a run, before another begins
 
 
 class Session:
@@ -88,6 +89,7 @@ class Session:
         for line in cautions(settings):
             say(line)
         self.run = None
+        run: Run | None = None
         a_plan = new_plan(settings)
         load = Load(settings, say)
         try:
@@ -104,8 +106,11 @@ class Session:
                 self._preparing = run
                 self._enlist(self._crew, run)
                 self._preparing = None
-        except BaseException:
+        except BaseException as error:
             load.engine.close()
+            if run is not None and isinstance(error, ConfigError | gevent.GreenletExit):  # stopped meanwhile
+                run.discard()
+                self._preparing = None
             raise
         self.run = run
         return run
@@ -123,14 +128,9 @@ class Session:
             }
             return bundle.write(told, stored, shares)
 
-        try:
-            least = parsed.expect_workers if self.web_ui is None else 1
-            crew.enlist(run, lines, least, parsed.expect_workers_max_wait)
-            run.prepared()
-        except ConfigError:
-            run.discard()
-            self._preparing = None
-            raise
+        least = parsed.expect_workers if self.web_ui is None else 1
+        crew.enlist(run, lines, least, parsed.expect_workers_max_wait)
+        run.prepared()
 
     def refuse(self, *, at_once: bool = False) -> None:
         """Nothing will be run: whoever waits for this process is told, and nothing is left of the run."""
@@ -175,7 +175,9 @@ class Session:
             gevent.signal_handler(signal.SIGTERM, self._interrupt)
 
     def _start(self, **_: object) -> None:
-        if self.run is None or self.run.is_over:  # the web UI, where options may change from run to run
+        if self.run is not None and self.run.plan.is_stopped:  # the web UI's last, whose end may take a while
+            self.run.ended.wait(END_S)
+        if self.run is None or self.run.plan.is_stopped:  # options may have changed
             self.prepare_again()
         if self.run is not None:
             self.run.begin()
@@ -206,14 +208,15 @@ class Session:
                 self._crew.drain(at_once=False)
 
     def _stopped(self, **_: object) -> None:
-        if self.run is not None and not self.run.is_over:
+        run = self.run
+        if run is not None and not run.is_over:
             if raised := sum(row["count"] for row in self.runner.exceptions.values()):
-                self.run.note(
+                run.note(
                     "suspect", f"tasks raised {raised} exceptions: the load was not what the locustfile says"
                 )
-            self.run.finish()
+            run.finish()
             if self.web_ui is not None:
-                self._print_results()
+                self._print_results(run)
 
     def _quitting(self, **_: object) -> None:
         """SIGTERM and a closed web UI come here with load still running."""
@@ -230,44 +233,38 @@ class Session:
         """Locust has printed its statistics; now ours, so that they are what is left on the screen."""
         if self.web_ui is None and not self._has_printed:  # Locust says `quit` twice where SIGTERM ends it
             self._has_printed = True
-            self._print_results()
+            if self.run is not None:
+                self._print_results(self.run)
         self._afterwards.close()
 
-    def _print_results(self) -> None:
-        run = self.run
-        if run is None:
-            return
+    def _print_results(self, run: Run) -> None:
         if run.summary is not None:
             print(run.tables(), flush=True)
-        if run.parts.hope.lost:
-            say(f"error: stopped early, {run.parts.hope.lost}")
-        if run.exit_code == ending.NOT_VALID:
-            say("error: the verdict is invalid, and --require-valid was given (exit 4)")
-        if run.exit_code == ending.SLO_MISSED:
-            say("error: a service level was missed, or could not be judged (exit 3)")
+        for line in ending.last_words(run.parts.hope, run.exit_code):
+            say(line)
 
     def _interrupt(self) -> None:
         """Ctrl-C or SIGTERM, the first, the second and the third time."""
         self._interrupts += 1
-        if self._interrupts == 1 and self.run is not None and not self.run.is_over:
-            # In the drain of a run that had come to its end there is nothing left to cut short.
-            self.run.interrupted = not self.run.plan.is_stopped
-            flying, limit = self.run.parts.in_flight, self.environment.stop_timeout
-            say(
-                f"stopping: {flying} requests in flight get {limit:g} s to finish; Ctrl-C again gives them up"
-            )
-            gevent.spawn(self._end_load)
-        elif self._interrupts <= 2:
-            if self._crew is None:
-                self.runner.user_greenlets.kill(block=False)
-            else:
-                self._crew.give_up()
-            gevent.spawn(self._end_load)
-        else:
+        run = self.run
+        if self._interrupts > 2:
             say(
                 "killed; what was measured stays in the run directory's journal: `tokenswarm report` reads it"
             )
             os._exit(130)
+        flying, limit = (0 if run is None else run.parts.in_flight), self.environment.stop_timeout
+        if run is not None and self._interrupts == 1 and (flying or not run.plan.is_stopped):
+            # In the drain of a run that had come to its end there is nothing left to cut short.
+            run.interrupted = not run.plan.is_stopped
+            say(
+                f"stopping: {flying} requests in flight get {limit:g} s to finish; Ctrl-C again gives them up"
+            )
+        elif run is not None:
+            run.watch.hurry()  # nothing is waited for any longer
+            run.parts.give_up()
+        if self._interrupts == 2 and self._crew is None:
+            self.runner.user_greenlets.kill(block=False)
+        gevent.spawn(self._end_load)
 
     def _stop_runner(self) -> None:
         """As the web UI's own stop does it: who is still starting users would go on after it."""

@@ -83,7 +83,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     for folder in ("harness", "locustfiles"):
         shutil.copytree(ROOT / folder, made.root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (made.root / "tests").mkdir()
-    for name in ("pyproject.toml", "tests/answers.py", "tests/conftest.py", "tests/test_architecture.py"):
+    # What conftest.py imports is among the helpers, which are all that is no test.
+    helpers = [f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py") if not path.match("test_*")]
+    for name in ("pyproject.toml", "tests/test_architecture.py", *helpers):
         shutil.copy(ROOT / name, made.root / name)
     for path, body in FILES.items():
         made.at(path).parent.mkdir(parents=True, exist_ok=True)

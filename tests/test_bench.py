@@ -129,7 +129,8 @@ def test_the_server_keeps_the_schedule_of_each_id_and_logs_how_late_it_was(
         assert all(3.2e6 <= gap <= 4.8e6 for gap in gaps)
         assert len(set(gaps)) == 14
         assert (request.asked, request.complete) == (15, True)
-    assert server.totals == {"requests": 3, "events": 45, "open": 0}
+    assert server.totals["open"] <= 1  # it may be told to end before it has heard the last one hang up
+    assert (server.totals["requests"], server.totals["events"]) == (3, 45)
 
 
 @native

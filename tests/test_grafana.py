@@ -380,6 +380,15 @@ def test_annotations_are_written_once(tmp_path: Path) -> None:
         assert "the run is not over" in third.stdout
 
 
+def test_annotating_what_is_no_grafana(tmp_path: Path) -> None:
+    """It is asked who it is first, whatever it would make of annotations."""
+    with grafana(Stub()) as stub:
+        stub.raw = (200, {}, b'{"status":"pass"}')
+        done = run(stub.url, "annotate", str(run_directory(tmp_path / "run", EVENTS)))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "what answers there is not Grafana" in done.stderr
+
+
 def test_more_annotations_than_grafana_tells_by_itself() -> None:
     """Grafana gives 100 unless asked for more."""
     events = [
@@ -443,7 +452,7 @@ def test_what_goes_wrong_is_one_line(change: dict[str, Any], says: str) -> None:
             {"GRAFANA_TOKEN": "", "GRAFANA_TOKEN_FILE": "/no/such"},
             "GRAFANA_TOKEN_FILE '/no/such' cannot be read",
         ),
-        ({"GRAFANA_TOKEN": "canary\nX-Evil: 1"}, "GRAFANA_TOKEN holds letters that no header may carry"),
+        ({"GRAFANA_TOKEN": "canary\nX-Evil: 1"}, "GRAFANA_TOKEN holds more than a token"),
         (
             {"GRAFANA_URL": "http://127.0.0.1:9"},
             "cannot connect (Connection refused); is Grafana running there?",

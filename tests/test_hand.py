@@ -120,6 +120,7 @@ def test_the_statement_of_one_who_ended() -> None:
             "place": "h:/x/journal-h-0.jsonl",
             "file": "journal-h-0.jsonl",
         },
+        "metrics": None,
         "events": ["silent for 61.0 s"],
     }
 

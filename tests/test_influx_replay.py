@@ -2,8 +2,12 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -18,7 +22,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from influx_fake import Fake, hangs
 from influx_servers import Influx, open_influx
+from locust_runs import until
 from synthetic_run import BASE_NS, run
 from test_merge import clock, journal, of_records
 from test_results import finished
@@ -517,6 +523,46 @@ def test_what_is_no_finished_run_is_one_line(
     assert "run.json: started_at is 'soon', no time; restore the file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    [
+        ("run.json", {"settings": []}, ""),
+        (
+            "run.json",
+            {"workers": ["vm-0"]},
+            "run.json or summary.json is not as tokenswarm writes it (AttributeError: ",
+        ),
+        ("run.json", {"events": [{"time_ns": "noon"}]}, "is not as tokenswarm writes it (ValueError: "),
+        ("summary.json", {"levels": "all"}, "is not as tokenswarm writes it ("),
+        ("summary.json", {"totals": {"succeeded": "many"}}, "is not as tokenswarm writes it (TypeError: "),
+        ("requests.parquet", None, "requests.parquet: not a readable Parquet file ("),
+    ],
+)
+def test_what_somebody_has_changed_is_one_line(  # noqa: PLR0917  fixtures
+    directory: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    change: dict[str, Any] | None,
+    says: str,
+) -> None:
+    """A file of other contents than a run's, or one that was copied only in part: no traceback, exit 2."""
+    for name in ("run.json", "summary.json", "requests.parquet"):
+        whole = (directory / name).read_bytes()
+        if name == file:
+            whole = (
+                whole[: len(whole) // 2]
+                if change is None
+                else json.dumps(json.loads(whole) | change).encode()
+            )
+        (tmp_path / name).write_bytes(whole)
+    code = main(["replay", str(tmp_path), "--dry-run"])
+    err = capsys.readouterr().err
+    assert code == (2 if says else 0)
+    assert says in err
+    assert len(err.splitlines()) == bool(says)
+
+
 def test_a_run_without_requests_has_a_point(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of itself, and nothing else."""
     directory = RunDirectory.create(tmp_path, "empty", {})
@@ -607,6 +653,24 @@ def test_ctrl_c_is_clean(
     assert main(["replay", str(directory), "--to-file", str(tmp_path / "run.lp")]) == 130
     assert f"interrupted; {tmp_path / 'run.lp'} was not written" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_a_server_hangs(directory: Path) -> None:
+    """In a process of its own, where gevent waits for the answer: the same line at once, and nothing of Python's."""
+    with Fake(always=hangs) as fake:
+        fake.faults.append(lambda write: write.answer(204))  # the greeting
+        command = [sys.executable, "-m", "harness.cli", "replay", str(directory), "--to-influx"]
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env=os.environ | {"INFLUXDB_URL": fake.url}
+        ) as process:
+            until(lambda: len(fake.writes) > 1)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=4)
+    assert process.returncode == 130
+    assert err.splitlines() == [
+        f"tokenswarm replay: to InfluxDB 2.8.0 at {fake.url}, bucket tokenswarm",
+        "tokenswarm replay: interrupted; replay it again to complete it: what is there stays as it is",
+    ]
 
 
 def test_help_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,7 @@ CASES = [
      " (organization name \"my org\" not found): INFLUXDB_ORG is 'my org': give an organization of that server"),
     (404, "<html>404</html>", "again", True, False, ": is INFLUXDB_URL the base URL of an InfluxDB, 1.8 or later?"),
     (200, "<html>Grafana</html>", "again", True, False, ": is INFLUXDB_URL the base URL of an InfluxDB, 1.8 or later?"),
+    (200, "", "again", True, False, ": is INFLUXDB_URL the base URL of an InfluxDB, 1.8 or later?"),
     (301, "", "again", True, False, ": is INFLUXDB_URL the base URL of an InfluxDB, 1.8 or later?"),
     (413, '{"error":"Request Entity Too Large"}', "too_large", False, False,
      " (Request Entity Too Large): one point alone is more than it takes"),

@@ -25,6 +25,7 @@ def test_on_a_machine_of_its_own_it_is_a_run_directory(tmp_path: Path) -> None:
     book.note_clock(5, -3, 2)
     source, offer = book.close()
     assert files.from_json(tmp_path / "mine" / "r-1" / "run.json") == RUN
+    book.note_clock(6, -3, 2)  # orders go on while a worker waits for others: not a line that was lost
     (kind, first), clock, (last, _) = kinds(book.path)
     assert (kind, first["name"], first["run_id"]) == ("worker", "h-0", "r-1")
     assert clock == ("clock", {"time_ns": 5, "offset_ns": -3, "uncertainty_ns": 2})

@@ -119,6 +119,8 @@ class Assignment:
         load, notebook = self.load, self.notebook
         if self.state != "ready" or load is None or notebook is None:
             return
+        if self.gives_up:
+            self._watch.hurry()
         self._note_clock(order, now_ns, notebook)
         if order.step is not None and not self._has_begun:
             self._has_begun = True

@@ -31,6 +31,7 @@ class Notebook:
         self.path = path
         self.in_place = in_place
         self.place = f"{platform.node()}:{path.absolute()}"
+        self._is_closed = False
         self._journal = Journal(path)
         self.scribe = Scribe(self._journal)
 
@@ -64,7 +65,9 @@ class Notebook:
         return self.scribe.dropped + self._journal.dropped
 
     def note_clock(self, time_ns: int, offset_ns: int, uncertainty_ns: int) -> None:
-        """By how much this process's clock is ahead of the run's, as estimated now."""
+        """By how much this process's clock is ahead of the run's, as estimated now; of no use once all is written."""
+        if self._is_closed:
+            return
         self.scribe.append(
             "clock", {"time_ns": time_ns, "offset_ns": offset_ns, "uncertainty_ns": uncertainty_ns}
         )
@@ -72,6 +75,7 @@ class Notebook:
     def close(self) -> tuple[FileSource, Offer]:
         """Write what waits and close it; what there is to hand over. What the disk refused follows the file's end."""
         self.scribe.append("event", {"time_ns": unix_now_ns(), "what": "the journal is complete"})
+        self._is_closed = True
         self.scribe.close()
         self._journal.close()
         source = FileSource(self.path, self._journal.kept)

@@ -5,9 +5,9 @@ GRAFANA_URL, and GRAFANA_TOKEN or the file that GRAFANA_TOKEN_FILE names: a serv
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from harness import credential
 from harness.errors import ConfigError
 
 __all__ = ["Access", "read", "read_url"]
@@ -52,21 +52,10 @@ def read(environ: Mapping[str, str]) -> Access:
     url = read_url(environ)
     if url is None:
         raise ConfigError("GRAFANA_URL is not set: give Grafana's address, such as http://127.0.0.1:3000")
-    token, source = environ.get("GRAFANA_TOKEN", "").strip(), "GRAFANA_TOKEN"
-    if not token and (path := environ.get("GRAFANA_TOKEN_FILE")):
-        source = f"GRAFANA_TOKEN_FILE {path!r}"
-        try:
-            token = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "not text"
-            raise ConfigError(
-                f"{source} cannot be read ({why.lower()}): it must hold only the token"
-            ) from None
+    token = credential.read(environ, "GRAFANA_TOKEN", "token", least=32)  # a password may have blanks
     if not token:
         raise ConfigError(
             "GRAFANA_TOKEN is not set: make a service account with the role Editor (Admin, if the data source is to be made "
             "too) under Administration > Users and access > Service accounts, and give its token"
         )
-    if not all(32 <= ord(letter) < 127 for letter in token):
-        raise ConfigError(f"{source} holds letters that no header may carry: put only the token there")
     return Access(url, token)

@@ -104,6 +104,7 @@ def annotate(grafana: Grafana, run: Mapping[str, Any]) -> Iterator[Line]:
     Raises:
         ConfigError: Grafana said no, or cannot be asked.
     """
+    grafana.health()  # or else something that is no Grafana may answer anything
     run_id = str(run["run_id"])
     wanted = list(dict.fromkeys(_annotations(run)))
     have = {

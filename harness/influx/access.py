@@ -12,10 +12,10 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from harness import credential
 from harness.errors import ConfigError
 from harness.secrecy import hide
 from harness.target import Target
@@ -64,7 +64,7 @@ def read(environ: Mapping[str, str]) -> Access | None:
         return None
     return Access(
         _url(given),
-        _token(environ),
+        credential.read(environ, "INFLUXDB_TOKEN", "token", hint=", for 1.x user:password"),
         _name(environ, "INFLUXDB_ORG", ""),
         _name(environ, "INFLUXDB_BUCKET", BUCKET),
     )
@@ -101,27 +101,6 @@ def _url(text: str) -> str:
         raise ConfigError(f"{wrong} is a route; give the base URL: {text[: text.index(route[0])]}")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{path}"
-
-
-def _token(environ: Mapping[str, str]) -> str:
-    token, source = environ.get("INFLUXDB_TOKEN", "").strip(), "INFLUXDB_TOKEN"
-    if not token and (path := environ.get("INFLUXDB_TOKEN_FILE")):
-        source = f"INFLUXDB_TOKEN_FILE {path!r}"
-        try:
-            token = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "not text"
-            raise ConfigError(
-                f"{source} cannot be read ({why.lower()}): give the path of a file that holds only the token"
-            ) from None
-        if not token:  # going on without one is not what was asked
-            raise ConfigError(f"{source} is empty: put the token into the file, or unset the variable")
-    if not all(33 <= ord(character) < 127 for character in token):
-        raise ConfigError(
-            f"{source} holds more than a token (spaces, line breaks or letters that no header may carry): "
-            "put only the token there, for 1.x user:password"
-        )
-    return token
 
 
 def _name(environ: Mapping[str, str], variable: str, default: str) -> str:

@@ -73,9 +73,12 @@ def deliver(
     def send(body: bytes, number: int) -> Answer:
         return aside(writer.send, body, number)
 
+    hub = gevent.get_hub()
+    hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)  # or it prints one that comes while everybody waits
     outbox = Outbox(send, None, say)
     outbox.start()
     before = unsent = 0
+    close_s = 0.0  # where this is broken off
     try:
         for name, portion in _portions(lines):
             if unsent or not _settled(outbox, before):
@@ -86,8 +89,9 @@ def deliver(
             note(name, before, f", {outbox.state.delivered:,} delivered")
         if unsent or not _settled(outbox, 0):
             say(f"no point was taken for {PATIENCE_S:.0f} s; given up")
+        close_s = CLOSE_S
     finally:
-        state = outbox.close(CLOSE_S)
+        state = outbox.close(close_s)
         writer.close()
     return replace(state, created=state.created + unsent)
 

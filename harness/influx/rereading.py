@@ -7,8 +7,8 @@ since how points were delivered then is nobody's business any more.
 The table is read in portions; of a run of any length there is in memory what grows with its seconds and workers, and no more.
 """
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from harness import results, rows, seconds, server_metrics, slo
+from harness import files, results, rows, seconds, server_metrics, slo
 from harness.errors import ConfigError
 from harness.influx import bins, course, points
 from harness.influx.bins import Bins
@@ -62,7 +62,8 @@ class Reread:
                 f"{self._table}: missing; restore it, or `tokenswarm report {directory}` makes it from a journal"
             )
         self._started()
-        self._slos: Slos = slo.read((self.run.get("settings") or {}).get("slo") or ())
+        with self._as_written():
+            self._slos: Slos = slo.read((self.run.get("settings") or {}).get("slo") or ())
         self.requests = rows.count(self._table)
         self._encoders = {
             name: Encoder(measurement, run=str(self.run["run_id"]))
@@ -76,29 +77,38 @@ class Reread:
             ConfigError: a file of the run is damaged.
         """
         run, summary = self.run, self._summary
-        yield from self._lines("llm_level", points.level_points(run, summary))
-        yield from self._lines("llm_worker", points.worker_points(run, run.get("workers") or ()))
-        yield from self._lines("llm_event", points.event_points(run.get("events") or ()))
+        with self._as_written():
+            yield from self._lines("llm_level", points.level_points(run, summary))
+            yield from self._lines("llm_worker", points.worker_points(run, run.get("workers") or ()))
+            yield from self._lines("llm_event", points.event_points(run.get("events") or ()))
         yield from self._lines(
             "llm_client", map(points.client_point, seconds.load(self._directory / "client.csv"))
         )
         yield from self._lines(
-            "llm_server", map(points.server_point, _looks(self._directory / "server_metrics.csv"))
+            "llm_server",
+            map(
+                points.server_point,
+                files.from_csv(self._directory / "server_metrics.csv", server_metrics.of_csv),
+            ),
         )
         its = Bins(slos=any(one.figure.column for one in self._slos)), Course(), Intervals(self._table)
         yield from self._requests(*its, read)
         seconds_, course_, intervals = its
         yield from self._lines("llm_second", seconds_.points())
         yield from self._lines("llm_error", seconds_.errors())
-        yield from self._lines("llm_load", course_.points(run))
+        with self._as_written():
+            yield from self._lines("llm_load", course_.points(run))
         yield from self._lines("llm_percentiles", intervals.points())
         yield "llm_run", [self.run_line(course_.begun_ns(run), seconds_.workers)]
 
     def run_line(self, begin_ns: int | None = None, workers: int | None = None) -> bytes:
         """The point of the run itself, by what is known without reading all of it."""
         end_ns = points.started_ns(self.run)
-        point = points.run_point(self.run, self._summary, now_ns=end_ns, begin_ns=begin_ns, workers=workers)
-        return self._encoders["llm_run"].line(point.time_ns, point.values, **point.tags)
+        with self._as_written():
+            point = points.run_point(
+                self.run, self._summary, now_ns=end_ns, begin_ns=begin_ns, workers=workers
+            )
+            return self._encoders["llm_run"].line(point.time_ns, point.values, **point.tags)
 
     def _started(self) -> None:
         """Look at what all of the run's own points hang on.
@@ -112,6 +122,17 @@ class Reread:
             said = self.run.get("started_at")
             raise ConfigError(
                 f"{self._directory / 'run.json'}: started_at is {said!r}, no time; restore the file"
+            ) from error
+
+    @contextmanager
+    def _as_written(self) -> Iterator[None]:
+        """Within, things of run.json and summary.json are taken for what we write there."""
+        try:
+            yield
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{self._directory}: run.json or summary.json is not as tokenswarm writes it "
+                f"({type(error).__name__}: {error}); restore them"
             ) from error
 
     def _lines(self, name: str, some: Iterable[Point]) -> Iterator[Lines]:
@@ -190,14 +211,3 @@ def _good(part: pa.Table, slos: Slos) -> "npt.NDArray[np.bool_] | None":
     names = ["outcome", "streamed", "first_content_ns", "last_content_ns", "output_tokens", *_JUDGED]
     frame = part.select(list(dict.fromkeys(names))).to_pandas(types_mapper=_NULLABLE.get)
     return slo.good_rows(frame, slos)
-
-
-def _looks(path: Path) -> list[server_metrics.Sample]:
-    """What the server said of itself; nothing if it did not."""
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return server_metrics.of_csv(file)
-    except (OSError, ValueError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); restore the file, or remove it") from error

@@ -6,7 +6,7 @@ work that the load path must not wait for, so it is done in turns of `TURN_NS`, 
 Whatever goes wrong here, the run and its results have nothing to do with it: nothing raises, and the end waits so long and no longer.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -80,9 +80,10 @@ class Sink:
 
     def flush(self, last: Iterable[bytes] = ()) -> Delivery:
         """Nothing more will happen: collect what is left, and `last`, and send it as far as that can be done in `CLOSE_S`."""
+        if self._greenlet is None:  # load has never begun
+            return self.state
         self._over.set()
-        if self._greenlet is not None:
-            self._greenlet.join()  # not killed: what it has in hand would be lost
+        self._greenlet.join()  # not killed: what it has in hand would be lost
         self._collect(unix_now_ns())
         self.put(last)
         self._add_state()
@@ -133,7 +134,7 @@ class Sink:
 
     def _collect(self, at_ns: int) -> None:
         for collect in self._collects:
-            self.put(line for ask in (collect,) for line in ask(at_ns))
+            self.put(_asked(collect, at_ns))
 
     def _fail(self, error: Exception) -> None:
         """It is a defect of ours; said once."""
@@ -160,6 +161,11 @@ class Sink:
         }
         self._busy_ns, self._busy_since_ns = 0, at_ns
         self._outbox.add([self._writer.line(unix_now_ns(), values)])
+
+
+def _asked(collect: Collect, at_ns: int) -> Iterator[bytes]:
+    """The lines, asked for when the first is taken: within `put`, which sees to what is raised."""
+    yield from collect(at_ns)
 
 
 def open_sink(

@@ -82,7 +82,7 @@ class Writer:
             done = self._client.api_client.last_response
         except Exception as error:  # noqa: BLE001  # urllib3's, http.client's, ssl's, influxdb-client's, OSError
             return self._way.trouble(error, lines)
-        if done.data:  # no InfluxDB has anything to say about lines that it took
+        if done.status != 204 or done.data:  # no InfluxDB has anything to say about lines that it took
             return self._way.verdict(200, "", {}, lines)
         return Answer("delivered", done.status)
 

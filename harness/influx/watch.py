@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import files, slo
 from harness.clock import unix_now_ns
+from harness.errors import ConfigError
 from harness.grafana.access import read_url
 from harness.grafana.links import run_link
 from harness.influx import access
@@ -115,6 +116,11 @@ class Watch:
         self._points = Points(created=state.created, delivered=state.delivered)
         return self._points
 
+    def hurry(self) -> None:
+        """Somebody does not want to wait for InfluxDB."""
+        if self._sink is not None:
+            self._sink.hurry()
+
     def close(self) -> None:
         """Nothing more will be sent; for a process that does not write the results."""
         if self._sink is not None:
@@ -132,7 +138,10 @@ class Watch:
         if self._sink is None:
             return []
         self._end_ms = unix_now_ns() // 1_000_000
-        run = files.from_json(directory / "run.json")
+        try:
+            run = files.from_json(directory / "run.json")
+        except ConfigError:  # somebody has taken it away; that has been said
+            run, summary = {}, None
         if self._run is not None and summary is not None:
             self._sink.put(self._run.finish(run, summary, unix_now_ns()))
         own = self._sink.close()
@@ -140,15 +149,22 @@ class Watch:
         of_workers = run.get("metrics", before.stored())
         created = of_workers["created"] - before.created + own.created
         lost = of_workers["lost"] - before.lost + own.created - own.delivered
-        silent = [one["name"] for one in run.get("workers", ()) if one["journal"] and one["metrics"] is None]
-        said = [f"InfluxDB has all {created:,} points of this run"]
+        unheard = [one for one in run.get("workers", ()) if one["journal"] and one["metrics"] is None]
+        gone = [one["name"] for one in unheard if one["state"] == "lost"]
+        silent = [one["name"] for one in unheard if one["state"] != "lost"]
+        said = [f"InfluxDB has all {created:,} points of this run{' that are known of' if gone else ''}"]
         if lost:
             why = f" ({own.problem})" if own.problem else ""
             said = [f"{lost:,} of {created:,} points of this run are not in InfluxDB{why}"]
         if silent:
             said.append(f"no points came from {', '.join(silent)}: is INFLUXDB_URL set there?")
-        if lost or silent:
-            said.append(f"`tokenswarm replay {directory} --to-influx` sends all points of this run again")
+        if gone:
+            said.append(f"of {', '.join(gone)} nobody knows how many points came: contact was lost")
+        if lost or unheard:
+            later = ", once `tokenswarm collect` has brought its journal" if gone else ""
+            said.append(
+                f"`tokenswarm replay {directory} --to-influx` sends all points of this run again{later}"
+            )
         return said if self.link is None else [*said, f"look at it: {self.link}"]
 
 
