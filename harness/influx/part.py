@@ -49,14 +49,18 @@ class PartPoints:
         self._tally = Tally(now_ns(), ANCHOR_NS - ahead_ns, good)
         self._unique = points.Unique()
         self._seq = 0
+        self._odd: Exception | None = None
         self._second, self._error, self._request, self._client = (
             Encoder(MEASUREMENTS[name], run=run_id, worker=worker)
             for name in ("llm_second", "llm_error", "llm_request", "llm_client")
         )
 
     def record(self, record: RequestRecord, exchange: Exchange) -> None:
-        """A request is over. What was read is looked at now, so that it need not be kept."""
-        self._tally.add(record, exchange)
+        """A request is over. What was read is looked at now, so that it need not be kept. Never raises."""
+        try:
+            self._tally.add(record, exchange)
+        except Exception as error:  # noqa: BLE001  # whatever is odd about it, the user goes on
+            self._odd = error
         self._records.append(record)
 
     def second(self, second: Second) -> None:
@@ -64,11 +68,18 @@ class PartPoints:
         self._seconds.append(second)
 
     def collect(self, _: int) -> Iterator[bytes]:
-        """The lines of what has happened since it was last asked."""
+        """The lines of what has happened since it was last asked.
+
+        Raises:
+            Exception: after all of them; what a request was that could not be counted.
+        """
         at_ns = now_ns()
         self._tally.note(at_ns - SECOND // 2, self._counts())  # that which has just passed
         yield from self._waiting()
         yield from self._lines(self._tally.close(at_ns, self._flying()))
+        odd, self._odd = self._odd, None
+        if odd is not None:  # the sink tells of it
+            raise odd
 
     def finish(self) -> Iterator[bytes]:
         """The last lines: nothing is in flight any more."""
