@@ -19,10 +19,9 @@ def test_a_request_that_cannot_be_counted_stops_nobody() -> None:
     exchange = Exchange(b"", lambda _: False)
     part.record(record(0, [1], 0), exchange)
     part.record(record(0, [1], 7), exchange)
-    collected, lines = part.collect(0), []
+    lines: list[bytes] = []
     with pytest.raises(ZeroDivisionError):
-        while True:
-            lines.append(next(collected))
+        lines.extend(part.collect(0))
     requests = [line for line in lines if line.startswith(b"llm_request,")]
     assert [b"output_tokens=7i" in line for line in requests] == [False, True]
     assert not [line for line in part.collect(0) if line.startswith(b"llm_request,")]
