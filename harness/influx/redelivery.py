@@ -4,7 +4,9 @@ This runs in a process of its own, in which no socket is gevent's: each write is
 made here.
 """
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -73,27 +75,38 @@ def deliver(
     def send(body: bytes, number: int) -> Answer:
         return aside(writer.send, body, number)
 
-    hub = gevent.get_hub()
-    hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)  # or it prints one that comes while everybody waits
     outbox = Outbox(send, None, say)
     outbox.start()
     before = unsent = 0
     close_s = 0.0  # where this is broken off
     try:
-        for name, portion in _portions(lines):
-            if unsent or not _settled(outbox, before):
-                unsent += len(portion)  # given up; but it shall be known how many are missing
-                continue
-            outbox.add(portion)
-            before = len(portion)
-            note(name, before, f", {outbox.state.delivered:,} delivered")
-        if unsent or not _settled(outbox, 0):
-            say(f"no point was taken for {PATIENCE_S:.0f} s; given up")
+        with _interruptible():
+            for name, portion in _portions(lines):
+                if unsent or not _settled(outbox, before):
+                    unsent += len(portion)  # given up; but it shall be known how many are missing
+                    continue
+                outbox.add(portion)
+                before = len(portion)
+                note(name, before, f", {outbox.state.delivered:,} delivered")
+            if unsent or not _settled(outbox, 0):
+                say(f"no point was taken for {PATIENCE_S:.0f} s; given up")
         close_s = CLOSE_S
     finally:
         state = outbox.close(close_s)
         writer.close()
     return replace(state, created=state.created + unsent)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C comes to whoever is in here when it waits next; Python's own way, it may come to gevent's hub, which prints it."""
+    before = signal.getsignal(signal.SIGINT)
+    watcher = gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        signal.signal(signal.SIGINT, before)
 
 
 def _settled(outbox: Outbox, most: int) -> bool:
