@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-__all__ = ["FIGURES", "Figure", "Slo", "Slos", "good", "good_rows", "parse", "read"]
+__all__ = ["FIGURES", "Figure", "Slo", "Slos", "good", "good_rows", "on_requests", "parse", "read"]
 
 Op = Literal["<", "<=", ">", ">="]
 
@@ -98,6 +98,11 @@ Slos = tuple[Slo, ...]
 _AFTER_FIRST: Final = ("tpot_ms", "output_tokens_per_s")  # columns that a request may be too short for
 
 
+def on_requests(slos: Slos) -> Slos:
+    """Those on a figure of requests: without any, nobody can say whether a request is good."""
+    return tuple(slo for slo in slos if slo.figure.column is not None)
+
+
 def good(request: RequestRecord, slos: Slos) -> bool | None:
     """Whether a request ended well and meets every SLO on a figure of requests; None if there is no such SLO.
 
@@ -134,7 +139,7 @@ def good_rows(requests: "pd.DataFrame", slos: Slos) -> "npt.NDArray[np.bool_] | 
 
     from harness.windows import NEVER, floats, ints  # noqa: PLC0415
 
-    asked = [slo for slo in slos if slo.figure.column is not None]
+    asked = on_requests(slos)
     if not asked:
         return None
     found: npt.NDArray[np.bool_] = (requests["outcome"] == Outcome.OK.value).to_numpy(dtype=bool)
@@ -158,7 +163,7 @@ def read(given: Iterable[str]) -> Slos:
     """
     parts = [part for text in given for part in text.split(",")]
     slos = tuple(dict.fromkeys(parse(part) for part in parts if part.strip()))
-    if not any(slo.figure.column for slo in slos):
+    if not on_requests(slos):
         for slo in slos:
             if slo.figure.name == "goodput":
                 _refuse(

@@ -34,7 +34,9 @@ from harness.servers.process import free_port
 
 __all__ = [
     "BRISK",
+    "IDS",
     "OPENAI",
+    "SMALL",
     "VLLM",
     "Node",
     "Play",
@@ -48,6 +50,9 @@ __all__ = [
 ]
 
 OPENAI, VLLM = str(LOCUSTFILES / "openai.py"), str(LOCUSTFILES / "vllm.py")
+# Prompts of ids need no sizing: how long that takes is not what is looked at.
+IDS = ("--api-mode", "completions", "--prompt-ids", "1000-30000", "--prompt-tokens", "30")
+SMALL = (*IDS, "--output-tokens", "10")
 PATIENCE_S = 90.0  # for what takes seconds on a machine that does nothing else
 # A simulator's options: answers of 10 tokens in 0.2 s; up to 16 at once without waiting for each other.
 BRISK = (

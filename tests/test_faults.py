@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 from distributed_runs import (
     BRISK,
+    IDS,
+    SMALL,
     VLLM,
     Node,
     Play,
@@ -34,8 +36,6 @@ from locust_runs import Result, until
 
 from harness.clock import ANCHOR_NS, now_ns, unix_ns
 
-IDS = ("--api-mode", "completions", "--prompt-ids", "1000-30000", "--prompt-tokens", "30")  # need no sizing
-SMALL = (*IDS, "--output-tokens", "10")
 LAST_MOMENT_NS = 100_000_000  # what a killed process had received and not yet written
 
 
@@ -301,7 +301,8 @@ def workers_leave(folder: Path) -> Shown:
         long = (*IDS, "--output-tokens", "100")  # 2 s
         master = on.master("--host", server.url, *long, "-u", "8", "-r", "50", "-t", "12s", workers=4)
         once, twice, ended, stays = (on.worker(name) for name in names)
-        _under_way(server, 8)  # each user's first: the second ones have just begun, and take 2 s
+        # Five trials, and each user's first: the second ones have just begun, and take 2 s.
+        _under_way(server, 5 + 8)
         at_ns = now_ns()
         once.signal(signal.SIGINT)
         ended.signal(signal.SIGTERM)

@@ -8,10 +8,10 @@ from threading import Thread
 
 import orjson
 import pytest
-import requests
-from distributed_runs import BRISK, VLLM, Node, Stage, stage
+from distributed_runs import BRISK, SMALL, VLLM, Node, Stage, stage
 from influx_fake import Fake, hangs, says
 from locust_runs import until
+from web_page import Page
 
 from harness import rows
 from harness.influx.outbox import Outbox
@@ -20,23 +20,12 @@ from harness.influx.transport import Answer
 from harness.influx.watch import Watch
 from harness.servers.process import free_port
 
-IDS = (
-    "--api-mode",
-    "completions",
-    "--prompt-ids",
-    "1000-30000",
-    "--prompt-tokens",
-    "30",
-    "--output-tokens",
-    "10",
-)
-
 
 def local(on: Stage, url: str, *options: str) -> Node:
     """A run without workers, with metrics."""
     server = on.simulator(*BRISK)
     env = {"INFLUXDB_URL": url}
-    return on.locust("master", "--host", server.url, *IDS, *options, env=env)
+    return on.locust("master", "--host", server.url, *SMALL, *options, env=env)
 
 
 def test_ctrl_c_ends_the_wait_for_influxdb(tmp_path: Path) -> None:
@@ -72,26 +61,6 @@ def test_the_second_ctrl_c_ends_it_too(tmp_path: Path) -> None:
     assert len(done.requests) > 10
 
 
-class Page:
-    """Locust's web UI, used by hand."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def is_up(self) -> bool:
-        try:
-            return requests.get(f"{self.url}/stats/requests", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    def swarm(self, users: int, name: str) -> None:
-        form = {"user_count": users, "spawn_rate": 20, "run_name": name}
-        assert requests.post(f"{self.url}/swarm", data=form, timeout=30).json()["success"]
-
-    def stop(self) -> None:
-        assert requests.post(f"{self.url}/stop", timeout=60).json()["success"]
-
-
 def test_a_run_that_is_begun_while_the_last_one_ends(tmp_path: Path) -> None:
     """It waits for that end, which a dead InfluxDB draws out; then it is a run of its own."""
     with Fake(always=says(503)) as fake, stage(tmp_path, plain=True, file=VLLM) as on:
@@ -99,13 +68,13 @@ def test_a_run_that_is_begun_while_the_last_one_ends(tmp_path: Path) -> None:
         page = Page(port)
         node = local(on, fake.url, "--web-host", "127.0.0.1", "--web-port", str(port))
         until(page.is_up)
-        page.swarm(3, "first")
+        page.swarm(user_count=3, spawn_rate=20, run_name="first")
         until(lambda: node.journaled() > 10)
         stopping = Thread(target=page.stop)
         stopping.start()
         time.sleep(0.8)
         assert not list(node.results.glob("*/summary.json"))
-        page.swarm(2, "second")
+        page.swarm(user_count=2, spawn_rate=20, run_name="second")
         until(lambda: any(node.results.glob("*-first-*/summary.json")))
         until(lambda: node.journaled() > 10)
         page.stop()
@@ -131,11 +100,11 @@ def test_a_run_that_is_stopped_while_it_is_prepared_leaves_nothing(tmp_path: Pat
         where = f"http://127.0.0.1:{mute.getsockname()[1]}"
         node = local(on, where, "--web-host", "127.0.0.1", "--web-port", str(port))
         until(page.is_up)
-        page.swarm(2, "never")
+        page.swarm(user_count=2, spawn_rate=20, run_name="never")
         until(lambda: any(node.results.glob("*")))
         page.stop()
         until(lambda: not any(node.results.glob("*")), 10)
-        page.swarm(2, "then")
+        page.swarm(user_count=2, spawn_rate=20, run_name="then")
         until(lambda: node.journaled() > 4)
         node.signal(signal.SIGINT)
         time.sleep(0.8)

@@ -8,53 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import requests
-from distributed_runs import BRISK, VLLM, Node, Served, agree, stage
+from distributed_runs import BRISK, SMALL, VLLM, Node, Served, agree, stage
 from locust_runs import truth, until
 from recomputed import check
+from web_page import Page
 
 from harness import rows
 from harness.clock import now_ns
 from harness.servers.process import free_port
-
-# Prompts of ids need no sizing: how long that takes is not what is measured here.
-SMALL = (
-    "--api-mode",
-    "completions",
-    "--prompt-ids",
-    "1000-30000",
-    "--prompt-tokens",
-    "30",
-    "--output-tokens",
-    "10",
-)
-
-
-class Page:
-    """What a browser does."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-
-    def workers(self) -> int:
-        """How many are ready."""
-        try:
-            return sum(worker["state"] == "ready" for worker in self.stats()["workers"])
-        except requests.ConnectionError:
-            return 0
-
-    def stats(self) -> Any:
-        """What its page shows."""
-        return requests.get(f"{self.url}/stats/requests", timeout=5).json()
-
-    def swarm(self, **form: object) -> None:
-        """Start a run."""
-        answer = requests.post(f"{self.url}/swarm", data=form, timeout=30).json()
-        assert answer["success"], answer
-
-    def stop(self) -> None:
-        """Stop it."""
-        assert requests.post(f"{self.url}/stop", timeout=60).json()["success"]
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from harness.errors import ConfigError
-from harness.influx.point import Point, Values
+from harness.influx.point import SECOND, Point, Values
 from harness.windows import NEVER, Floats, Ints
 
 __all__ = ["COLUMNS", "LONGEST_S", "Bins", "column", "seconds"]
 
-SECOND: Final = 1_000_000_000
 MARGIN: Final = (
     2  # seconds before a worker's first and after its last that are written: live ones may be off by one
 )

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from harness.influx.bins import LONGEST_S, SECOND, column
-from harness.influx.point import Json, Point, Values, begun_ns
+from harness.influx.bins import LONGEST_S, column
+from harness.influx.point import SECOND, Json, Point, Values, begun_ns
 from harness.windows import NEVER, Ints
 
 __all__ = ["COLUMNS", "Course"]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from harness.influx import points
-from harness.influx.lines import Encoder
-from harness.influx.point import Json, Point, Values
-from harness.influx.schema import MEASUREMENTS, QUANTILES
+from harness.influx.lines import encoders
+from harness.influx.point import INTERVAL_S, SECOND, Json, Point, Values
+from harness.influx.schema import QUANTILES
 from harness.live import Sketch, View
 from harness.parts import Parts
 from harness.plan import Plan
@@ -18,10 +18,8 @@ from harness.server_metrics import Sample
 
 __all__ = ["Directed", "RunPoints"]
 
-SECOND: Final = 1_000_000_000
-INTERVAL_S: Final = 3  # of percentiles: workers' sketches come so often
-WORKERS_S: Final = 5
-RUN_S: Final = 10
+STATE_S: Final = 5
+RUN_S: Final = 2 * STATE_S
 
 
 class Directed(Protocol):
@@ -39,7 +37,7 @@ class RunPoints:
         self._run = run
         self._stored = stored
         self._begun_ns = begun_ns
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders = encoders(str(stored["run_id"]))
         self._waiting: list[tuple[str, Point]] = []
         self._times = points.Unique()  # of events
         self._rounds = 0
@@ -47,8 +45,7 @@ class RunPoints:
 
     def event(self, event: Json) -> None:
         """Something happened; as in run.json."""
-        for one in points.event_points([event]):
-            self._waiting.append(("llm_event", one._replace(time_ns=self._times.at(one.time_ns))))
+        self._waiting += (("llm_event", one) for one in points.event_points([event], self._times))
 
     def sample(self, sample: Sample) -> None:
         """The server was asked for its metrics."""
@@ -69,15 +66,8 @@ class RunPoints:
         """The lines of what has happened since it was last asked, which is once a second."""
         yield from self.left()
         yield self._line("llm_load", self._load(now_ns))
-        statements = self._run.parts.statements()
-        if self._rounds % RUN_S == 0:
-            point = points.run_point(
-                self._stored, now_ns=now_ns, begin_ns=self._begun_ns, workers=len(statements)
-            )
-            yield self._line("llm_run", point)
-        if self._rounds % WORKERS_S == 0:
-            running = [one if self._is_over(one) else one | {"state": "running"} for one in statements]
-            yield from self._lines("llm_worker", points.worker_points(self._stored, running))
+        if self._rounds % STATE_S == 0:
+            yield from self._state(now_ns)
         self._rounds += 1
         if now_ns // SECOND % INTERVAL_S == 0:
             yield self._line("llm_percentiles", self._percentiles(now_ns))
@@ -98,6 +88,17 @@ class RunPoints:
         yield self._line("llm_run", point)
         yield from self._lines("llm_level", points.level_points(stored, summary))
         yield from self._lines("llm_worker", points.worker_points(stored, stored.get("workers") or ()))
+
+    def _state(self, now_ns: int) -> Iterator[bytes]:
+        """Each worker's latest word; every other time the run's own point, too."""
+        statements = self._run.parts.statements()
+        if self._rounds % RUN_S == 0:
+            point = points.run_point(
+                self._stored, now_ns=now_ns, begin_ns=self._begun_ns, workers=len(statements)
+            )
+            yield self._line("llm_run", point)
+        running = [one if self._is_over(one) else one | {"state": "running"} for one in statements]
+        yield from self._lines("llm_worker", points.worker_points(self._stored, running))
 
     def _load(self, now_ns: int) -> Point:
         """`llm_load` of the second that has just passed."""
@@ -138,11 +139,7 @@ class RunPoints:
             yield self._line(name, point)
 
     def _line(self, name: str, point: Point) -> bytes:
-        encoder = self._encoders.get(name)
-        if encoder is None:
-            run_id = str(self._stored["run_id"])
-            encoder = self._encoders[name] = Encoder(MEASUREMENTS[name], run=run_id)
-        return encoder.line(point.time_ns, point.values, **point.tags)
+        return self._encoders[name].line(point.time_ns, point.values, **point.tags)
 
 
 def _quantiles(sketches: Mapping[str, Sketch]) -> Values:

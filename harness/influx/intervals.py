@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 
 from harness import rows
 from harness.influx.bins import LONGEST_S, column
-from harness.influx.point import Point, Values
+from harness.influx.point import INTERVAL_S, SECOND, Point, Values
 from harness.influx.schema import QUANTILES
 from harness.windows import Floats, Ints
 
 __all__ = ["INTERVAL_NS", "Intervals"]
 
-INTERVAL_NS: Final = 3_000_000_000
+INTERVAL_NS: Final = INTERVAL_S * SECOND
 HELD: Final = 500_000  # requests whose figures are in memory at once
 _FIGURES: Final = tuple(QUANTILES)
 _COLUMNS: Final = ("outcome", "phase", "end_ns", "level", *_FIGURES)

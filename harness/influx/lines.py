@@ -15,9 +15,9 @@ from hashlib import blake2b
 from math import inf, isfinite
 from typing import Any, Final
 
-from harness.influx.schema import Measurement
+from harness.influx.schema import MEASUREMENTS, Measurement
 
-__all__ = ["TAG_CHARACTERS", "TEXT_BYTES", "Encoder", "tag"]
+__all__ = ["TAG_CHARACTERS", "TEXT_BYTES", "Encoder", "encoders", "tag"]
 
 TAG_CHARACTERS: Final = 256
 TEXT_BYTES: Final = 64_000  # of a string field, in UTF-8
@@ -98,6 +98,11 @@ class Encoder:
         tags = ",".join(f"{name}={tag(given[name]).translate(_ESCAPED)}" for name in sorted(given))
         head = self._heads[key] = f"{self._measurement.name},{tags} "
         return head
+
+
+def encoders(run_id: str) -> dict[str, Encoder]:
+    """One of each measurement, for points of one run."""
+    return {name: Encoder(measurement, run=run_id) for name, measurement in MEASUREMENTS.items()}
 
 
 def _float(value: Any) -> str:  # noqa: ANN401  # whatever float() takes

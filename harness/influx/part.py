@@ -11,8 +11,9 @@ from harness.clock import ANCHOR_NS, now_ns
 from harness.exchange import Exchange
 from harness.influx import points
 from harness.influx.lines import Encoder
+from harness.influx.point import SECOND
 from harness.influx.schema import MEASUREMENTS
-from harness.influx.tally import SECOND, Counts, Tally
+from harness.influx.tally import Counts, Tally
 from harness.record import RequestRecord
 from harness.seconds import Second
 

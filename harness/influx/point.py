@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Json", "Point", "Unique", "Values", "begun_ns", "percent", "started_ns"]
+__all__ = ["INTERVAL_S", "SECOND", "Json", "Point", "Unique", "Values", "begun_ns", "percent", "started_ns"]
 
 Json = Mapping[str, Any]
 Values = dict[str, object]
+
+SECOND: Final = 1_000_000_000
+INTERVAL_S: Final = 3  # of percentiles: workers' sketches come so often
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

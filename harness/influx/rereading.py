@@ -23,7 +23,7 @@ from harness.influx import bins, course, points
 from harness.influx.bins import Bins
 from harness.influx.course import Course
 from harness.influx.intervals import Intervals
-from harness.influx.lines import Encoder
+from harness.influx.lines import encoders
 from harness.influx.point import Point, Unique
 from harness.influx.schema import MEASUREMENTS
 from harness.slo import Slos
@@ -65,10 +65,7 @@ class Reread:
         with self._as_written():
             self._slos: Slos = slo.read((self.run.get("settings") or {}).get("slo") or ())
         self.requests = rows.count(self._table)
-        self._encoders = {
-            name: Encoder(measurement, run=str(self.run["run_id"]))
-            for name, measurement in MEASUREMENTS.items()
-        }
+        self._encoders = encoders(str(self.run["run_id"]))
 
     def lines(self, read: Callable[[int], object] = lambda _: None) -> Iterator[Lines]:
         """All of them, some at a time. `read` is told how many requests have been read so far.
@@ -91,7 +88,7 @@ class Reread:
                 files.from_csv(self._directory / "server_metrics.csv", server_metrics.of_csv),
             ),
         )
-        its = Bins(slos=any(one.figure.column for one in self._slos)), Course(), Intervals(self._table)
+        its = Bins(slos=bool(slo.on_requests(self._slos))), Course(), Intervals(self._table)
         yield from self._requests(*its, read)
         seconds_, course_, intervals = its
         yield from self._lines("llm_second", seconds_.points())

@@ -19,17 +19,17 @@ from harness.influx import transport
 from harness.influx.access import Access
 from harness.influx.lines import Encoder
 from harness.influx.outbox import Delivery, Outbox
+from harness.influx.point import SECOND
 from harness.influx.schema import MEASUREMENTS
 
 __all__ = ["Collect", "Sink", "open_sink"]
 
 TURN_NS: Final = 1_000_000
-_LOOK_S: Final = 0.02
 STATE_EVERY: Final = 5  # seconds
-SECOND: Final = 1_000_000_000
 CLOSE_S: Final = 10.0  # for what waits when all is over
 GONE_S: Final = 2.0  # the same, if nothing could be delivered lately
 SAID_S: Final = 1.0  # a wait that is longer is told of
+_LOOK_S: Final = 0.02
 _TOLD: Final = 200  # characters of what went wrong
 
 Collect = Callable[[int], Iterable[bytes]]

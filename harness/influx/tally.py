@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from harness.influx.point import SECOND
 from harness.record import Outcome, RequestRecord
 
-__all__ = ["KEPT", "LAG", "SECOND", "Counts", "Streaming", "Tally"]
+__all__ = ["KEPT", "LAG", "Counts", "Streaming", "Tally"]
 
-SECOND: Final = 1_000_000_000
 LAG: Final = 1  # seconds that are kept open behind the one under way
 KEPT: Final = 1_000  # seconds that can still be written again: longer than a request may take by default
 _REMEMBERED: Final = 0.9  # of what was learnt, with each second in which responses ended

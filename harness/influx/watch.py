@@ -1,6 +1,8 @@
 """What one process of a run does for InfluxDB, from beginning to end; nothing at all where no INFLUXDB_URL is set.
 
-begin     load begins: points of the run (where it is directed) and of a part (where requests are sent) are followed
+direct    this process directs a run: the run's points are followed
+send      it sends requests: those of a part are
+start     load begins
 event, sample, window   for the run's points
 drained   nothing is in flight any more: the last seconds go out; what became of the points so far
 results   the results are written: what came of it goes out
@@ -76,7 +78,7 @@ class Watch:
             counts=counts,
             flying=lambda: load.engine.flying,
             ahead_ns=ahead_ns,
-            good=partial(slo.good, slos=slos) if any(one.figure.column for one in slos) else None,
+            good=partial(slo.good, slos=slos) if slo.on_requests(slos) else None,
         )
         self._sink.follow(self._part.collect)
         return self._part
