@@ -53,6 +53,7 @@ OPENAI, VLLM = str(LOCUSTFILES / "openai.py"), str(LOCUSTFILES / "vllm.py")
 # Prompts of ids need no sizing: how long that takes is not what is looked at.
 IDS = ("--api-mode", "completions", "--prompt-ids", "1000-30000", "--prompt-tokens", "30")
 SMALL = (*IDS, "--output-tokens", "10")
+_FETCH = "import sys, urllib.request as web; print(web.urlopen(sys.argv[1], timeout=5).read().decode())"
 PATIENCE_S = 90.0  # for what takes seconds on a machine that does nothing else
 # A simulator's options: answers of 10 tokens in 0.2 s; up to 16 at once without waiting for each other.
 BRISK = (
@@ -156,6 +157,17 @@ class Served:
     def finished(self) -> int:
         """Requests that it has seen end, the trials too."""
         return self.log.read_bytes().count(b"\n")
+
+    def running(self) -> int:
+        """Requests that it is answering now, by its own metrics; asked on its own host."""
+        asked = subprocess.run(
+            [*self.node.host.prefix, sys.executable, "-S", "-c", _FETCH, f"{self.url}/metrics"],
+            check=False,  # it may be starting still
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        ).stdout
+        return sum(int(float(said)) for said in re.findall(r"(?m)^vllm:num_requests_running.* (\S+)$", asked))
 
 
 @dataclass

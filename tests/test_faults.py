@@ -298,11 +298,12 @@ def workers_leave(folder: Path) -> Shown:
     names = ("once", "twice", "ended", "stays")
     with stage(folder, *names, file=VLLM) as on:
         server = on.simulator(*BRISK)
-        long = (*IDS, "--output-tokens", "100")  # 2 s
-        master = on.master("--host", server.url, *long, "-u", "8", "-r", "50", "-t", "12s", workers=4)
+        long = (*IDS, "--output-tokens", "150")  # 3 s
+        master = on.master("--host", server.url, *long, "-u", "8", "-r", "50", "-t", "14s", workers=4)
         once, twice, ended, stays = (on.worker(name) for name in names)
-        # Five trials, and each user's first: the second ones have just begun, and take 2 s.
+        # Five trials and each user's first have ended, and the second ones are with the server: each takes 3 s.
         _under_way(server, 5 + 8)
+        until(lambda: server.running() == 8, 2)
         at_ns = now_ns()
         once.signal(signal.SIGINT)
         ended.signal(signal.SIGTERM)
