@@ -517,9 +517,11 @@ def test_the_whole_command(brief: None, cache: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     result = json.loads(said.out)
     assert (result["limit"]["streams"], result["limit"]["at_least"]) == (8, True)
-    assert [made["streams"] for made in result["steps"]] == [8, 8]
+    # Twice; a step of a third of a second may show nothing where others have the core, and is then made again.
+    assert {made["streams"] for made in result["steps"]} == {8}
+    assert 2 <= len(result["steps"]) <= 4
     assert result["plan"]["workers"] == 3  # 16 x 100 tok/s over 80 % of 8 x 100
-    assert said.err.count("streams,") == 2
+    assert said.err.count("streams,") == len(result["steps"])
     kept = json.loads((cache / "selftest.json").read_text())
     assert kept["results"]["http"] == {k: v for k, v in result["limit"].items() if k != "tls"}
     assert kept["machine"] == result["machine"] == capacity.machine()
