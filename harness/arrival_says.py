@@ -1,0 +1,44 @@
+"""What an open loop's levels are judged by: did the load come as asked, and what did users who came on schedule wait.
+
+The columns of one small table; there are none in a closed loop, where nobody comes before the last has gone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from harness.grid import number
+
+__all__ = ["CAPTION", "LEGEND", "columns"]
+
+CAPTION: Final = "open loop: arrivals, and times from when each was due"
+LEGEND: Final = (
+    "due/s, done/s: requests that were due (and sent) and that ended inside the window, over its length.  in flight: their mean "
+    "number.  unsent: due, but never sent.  TTFT and E2E here begin when the request was due, so a client or a cap that "
+    "holds it back does not hide what a user would have waited."
+)
+_COLUMNS: Final = (
+    ("due/s", "arrivals_per_s", "", 1.0),
+    ("done/s", "requests_per_s", "", 1.0),
+    ("in flight", "in_flight_mean", "", 1.0),
+    ("unsent", "unsent", "", 1.0),
+    ("sent late ms p99", "send_delay_ms", "p99", 1.0),
+    ("TTFT ms p50", "ttft_scheduled_ms", "p50", 1.0),
+    ("p99", "ttft_scheduled_ms", "p99", 1.0),
+    ("E2E s p50", "e2e_scheduled_ms", "p50", 1e-3),
+    ("p99", "e2e_scheduled_ms", "p99", 1e-3),
+)
+
+
+def columns(levels: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """(names, a row of cells for each level); no names where no level was an open loop's."""
+    if not any(level.get("unsent") is not None for level in levels):
+        return (), []
+    cells = [
+        [_cell(level[name][part] if part else level[name], scale) for _, name, part, scale in _COLUMNS]
+        for level in levels
+    ]
+    return tuple(heading for heading, *_ in _COLUMNS), cells
+
+
+def _cell(value: float | None, scale: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else number(value, scale=scale)
