@@ -1,8 +1,7 @@
-"""The lexicon: common words that prompts are made of.
+"""English words that most tokenizers spend one token on: openings of English prompts, and their last few tokens.
 
-English words that most tokenizers spend one token on, then Portuguese ones (on an English vocabulary they
-cost two or three; on a multilingual one, one). One-letter words come last: a tokenizer of single
-characters needs them to reach every size. The order is part of the seed's meaning: append, never sort.
+The shortest come last: a tokenizer of single characters needs them to reach every size. The order is part of the
+seed's meaning: append, never sort.
 """
 
 from typing import Final
@@ -77,25 +76,5 @@ timber tissue tongue toward travel treaty trying twelve twenty unable unique use
 wealth weekly weight window winner winter wonder worker writer yellow
 """
 
-PORTUGUESE = """
-que com uma por para mais como mas foi ele das tem seu sua quando muito nos eu isso ela entre depois sem mesmo aos
-ter seus quem nas me esse eles essa num nem suas meu minha numa elas tinha foram dia ano casa tempo vida mundo hora
-trabalho cidade lugar parte homem mulher pessoa coisa noite amigo livro palavra caminho escola rua mar sol lua rio
-terra fogo vento chuva campo porta mesa carta folha flor pedra ponte barco verde azul branco preto novo velho grande
-pequeno bom bem agora hoje ontem sempre nunca talvez antes perto longe dentro fora cima baixo outro cada todo nada
-tudo algo alguma nossa fazer dizer poder ver dar saber querer chegar passar dever ficar deixar falar levar encontrar
-viver pensar sair voltar tomar conhecer sentir tornar chamar olhar partir seguir abrir escrever perder mudar ganhar
-não são já até também você água país manhã coração canção avó café céu pão mão irmão razão língua história memória
-"""
-
-LETTERS = "a o e i"
-
-
-def _lexicon() -> tuple[str, ...]:
-    """English with a Portuguese word after every eighth, so that a reader of only a part meets both."""
-    english, portuguese = ENGLISH.split(), PORTUGUESE.split()
-    mixed = [word for at, word in enumerate(portuguese) for word in (*english[8 * at : 8 * at + 8], word)]
-    return tuple(dict.fromkeys([*mixed, *english[8 * len(portuguese) :], *LETTERS.split()]))
-
-
-LEXICON: Final = _lexicon()
+SHORT = "of to in is it on by we a o e i"
+LEXICON: Final = tuple(dict.fromkeys([*ENGLISH.split(), *SHORT.split()]))

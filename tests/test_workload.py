@@ -1,9 +1,14 @@
 """The workload: prompts of exact size, no two beginning alike, repeatable, and nothing tokenized under load."""
 
+import functools
 import itertools
 import random
+import re
 import time
+from dataclasses import asdict
 
+import msgspec
+import orjson
 import pytest
 from fixtures_tokenizer import CountedSizer, gpt2_chat_folder, gpt2_folder  # noqa: F401
 from hypothesis import given, settings
@@ -11,10 +16,14 @@ from hypothesis import strategies as st
 
 from harness.distributions import Constant, Lognormal, Normal, Uniform
 from harness.errors import ConfigError
-from harness.prompts import OPENING, Composer, Costs, measure
+from harness.id_prompts import IdPrompts
+from harness.prefixes import SharedPrefixes
+from harness.prompts import OPENING, Composer, Costs, measure, measure_text
 from harness.sizers import EstimatingSizer, open_tokenizer
+from harness.templates import parse
+from harness.texts import find
 from harness.words import LEXICON
-from harness.workload import POOL, build
+from harness.workload import POOL, Around, Piece, Sharing, Workload, build
 
 ANSWER = Constant(16)
 
@@ -48,6 +57,16 @@ def gpt2(gpt2_folder):  # noqa: F811
     return CountedSizer(tokenizer.count, "gpt2")
 
 
+def in_common(prompts):
+    """How the two begin, as far as they are the same."""
+    one, other = prompts
+    return one[
+        : next(
+            (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), len(one)
+        )
+    ]
+
+
 class Stepping:
     """Sizes one after the other."""
 
@@ -77,17 +96,14 @@ def test_every_prompt_is_exact(sizer):
     assert (workload.inexact, workload.checks.built, workload.checks.recycled_inexact) == (0, 66, 0)
 
 
-def test_prompts_are_words_of_the_lexicon(sizer):
-    """Prompts are words with one space between them, and none at either end."""
-    prompt = build(Constant(90), ANSWER, sizer, seed=1, count=1).take().prompt
-    assert set(prompt.split(" ")) <= set(LEXICON)
-
-
-def test_lexicon_has_two_languages():
-    """English leads, Portuguese is mixed in from the start, and no word comes twice."""
-    assert LEXICON[:9] == ("the", "and", "for", "are", "but", "not", "you", "all", "que")
-    assert len(LEXICON) == len(set(LEXICON)) > 1400
-    assert "coração" in LEXICON
+def test_prompts_are_an_opening_sentences_and_words(sizer):
+    """A prompt is words of the lexicon, then sentences of the text, then words again, and nothing else."""
+    overhead = sizer.count("")
+    prompt = build(Constant(overhead + 400), ANSWER, sizer, seed=1, count=1).take().prompt
+    sentences = re.compile("|".join(re.escape(each) for each in find("en").sentences()))
+    assert len(sentences.findall(prompt)) >= 3
+    assert set(sentences.sub("", prompt).split(" ")) <= set(LEXICON)
+    assert prompt == prompt.strip()
 
 
 def test_below_the_overhead_is_refused():
@@ -273,10 +289,257 @@ def test_progress_is_told(gpt2):
 
 def test_one_count_a_prompt_is_enough(gpt2):
     """Prediction is right the first time under BPE: one count a prompt beyond the measuring and the check."""
-    measure(gpt2, LEXICON)
+    measure_text(gpt2, find("en"))
     measuring, gpt2.calls = gpt2.calls, 0
     started = time.perf_counter()
     workload = build(Constant(550), ANSWER, gpt2, seed=1, count=64)
     print(f"build: {(time.perf_counter() - started) / 64 * 1e3:.2f} ms a 550-token prompt")
     assert gpt2.calls == measuring + 64 + workload.checks.recycled
     assert workload.checks.recycled == 16
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_numbered_request_is_the_same_on_any_worker(gpt2, workers):
+    """Request n has one prompt, prefix, template and output, whoever is asked, in any order."""
+    whole = build(
+        Uniform(160, 300),
+        Uniform(5, 500),
+        gpt2,
+        seed=1,
+        count=7,
+        prefixes=SharedPrefixes(3, 90),
+        templates=parse("Read: {prompt}\n---\n{prompt}\nWhy?", "t"),
+    )
+    parts = [
+        Workload(
+            whole.pieces(Sharing()),
+            Composer(whole.costs, 1),
+            Uniform(5, 500),
+            seed=1,
+            sharing=Sharing.of(nth, workers),
+            around=whole.around,
+        )
+        for nth in range(workers)
+    ]
+    alone = [whole.take(number) for number in range(40)]
+    assert [parts[number % workers].take(number) for number in reversed(range(40))] == alone[::-1]
+    assert [gpt2.count(spec.prompt) for spec in alone] == [spec.prompt_tokens for spec in alone]
+    rounds = [sorted(spec.prompt_tokens for spec in alone[at : at + 7]) for at in (0, 7, 14, 21)]
+    assert rounds[0] == rounds[1] == rounds[2] == rounds[3]  # each piece once a round
+    assert len({spec.prompt for spec in alone}) == 40
+    assert len({spec.output_tokens for spec in alone}) > 30
+
+
+def test_pairs_keep_what_belongs_together(gpt2):
+    """With pairs, a prompt's output size comes with it, recycled and by number too."""
+    whole = build(
+        Constant(9),
+        Constant(1),
+        gpt2,
+        seed=4,
+        count=30,
+        pairs=lambda rng: (size := rng.randint(20, 90), size * 3),
+    )
+    specs = [whole.take() for _ in range(90)] + [whole.take(number) for number in range(90)]
+    assert {spec.output_tokens - 3 * spec.requested_prompt_tokens for spec in specs} == {0}
+    assert len({spec.output_tokens for spec in specs}) > 15
+    assert whole.inexact == 0
+
+
+def test_a_pool_of_pairs_is_bounded_by_its_tokens():
+    """A timed run's pool of pairs holds about 300,000 tokens, and never fewer than 8 prompts."""
+    sizes = {100: 512, 3000: 100, 100_000: 8}
+    built = [
+        build(
+            Constant(9), ANSWER, EstimatingSizer(), seed=1, count=None, pairs=lambda _rng, n=n: (n, 1)
+        ).checks.built
+        for n in sizes
+    ]
+    assert built == list(sizes.values())
+
+
+@given(number=st.integers(0, 10**9), tokens=st.integers(1, 20_000))
+@settings(deadline=None, max_examples=40)
+def test_a_size_known_at_run_time_is_met_without_counting(gpt2_folder, number, tokens):  # noqa: F811
+    """`of_size` calls no tokenizer, and is within 1 % of what the tokenizer says; exact by this one."""
+    gpt2, whole = _gpt2_workload(str(gpt2_folder))
+    calls = gpt2.calls
+    spec = whole.of_size(number, tokens, output=7)
+    assert gpt2.calls == calls
+    assert spec == whole.of_size(number, tokens, output=7)
+    assert (spec.prompt_tokens, spec.requested_prompt_tokens, spec.output_tokens) == (tokens, tokens, 7)
+    assert gpt2.count(spec.prompt) == tokens
+
+
+@functools.cache
+def _gpt2_workload(folder):
+    tokenizer = open_tokenizer(folder, chat=False)
+    gpt2 = CountedSizer(tokenizer.count, "gpt2")
+    return gpt2, build(Constant(50), ANSWER, gpt2, seed=1, count=4)
+
+
+def test_sizes_at_run_time_begin_differently(gpt2):
+    """500 prompts of one size: no opening twice, and less than a token in common on the average."""
+    whole = build(Constant(50), ANSWER, gpt2, seed=1, count=4)
+    prompts = [whole.of_size(number, 300).prompt for number in range(500)]
+    assert len({tuple(prompt.split(" ")[:2]) for prompt in prompts}) == 500
+    assert len({prompt.split(" ")[0] for prompt in prompts[:300]}) == 300
+
+
+@given(
+    shared=st.lists(st.integers(0, 10**6), max_size=5),
+    one=st.integers(2 * 10**6, 3 * 10**6),
+    tokens=st.integers(1, 5000),
+)
+@settings(deadline=None, max_examples=40)
+def test_equal_leading_blocks_give_equal_leading_text(gpt2_folder, shared, one, tokens):  # noqa: F811
+    """Two prompts share the tokens of the blocks they both begin with, and hardly one more."""
+    gpt2, whole = _gpt2_workload(str(gpt2_folder))
+    pair = [
+        whole.of_blocks(number, tokens, [*shared, block, block + 1], output=1)
+        for number, block in enumerate((one, one + 7))
+    ]
+    assert [gpt2.count(spec.prompt) for spec in pair] == pytest.approx([tokens] * 2, rel=0.01)
+    common = gpt2.count(in_common([spec.prompt for spec in pair]))
+    assert min(tokens, 512 * len(shared)) <= common <= min(tokens, 512 * len(shared) + 3)
+
+
+def test_tokens_beyond_the_blocks_are_the_requests_own(gpt2):
+    """A prompt longer than its blocks goes on with text of its own; one that is shorter leaves blocks out."""
+    whole = build(Constant(50), ANSWER, gpt2, seed=1, count=4)
+    longer = [whole.of_blocks(number, 900, [5]).prompt for number in (1, 2)]
+    assert gpt2.count(in_common(longer)) == pytest.approx(512, abs=3)
+    assert whole.of_blocks(1, 300, [5, 6, 7]).prompt == whole.of_blocks(2, 300, [5]).prompt
+
+
+def test_templates_and_prefixes_are_part_of_the_size(gpt2):
+    """With both, prompts are of the size asked, of few beginnings, and exact when recycled or made at run time."""
+    whole = build(
+        Constant(420),
+        ANSWER,
+        gpt2,
+        seed=1,
+        count=20,
+        prefixes=SharedPrefixes(4, 200),
+        templates=parse("Summarise this:\n\n{prompt}\n\nBe short.\n---\n{prompt} Why?", "t"),
+    )
+    specs = [whole.take() for _ in range(60)] + [whole.of_size(number, 420) for number in range(60)]
+    assert {gpt2.count(spec.prompt) for spec in specs} == {420}
+    found = {prefix for prefix in whole.around.prefixes for spec in specs if spec.prompt.startswith(prefix)}
+    assert found == set(whole.around.prefixes)
+    assert len({spec.prompt for spec in specs}) == 120
+    endings = (
+        {spec.prompt.endswith("Be short.") for spec in specs},
+        {spec.prompt.endswith("Why?") for spec in specs},
+    )
+    assert endings == ({True, False}, {True, False})
+
+
+def test_a_size_without_room_for_what_is_around_is_refused():
+    """The message says what the tokens go to, and the least there is."""
+    with pytest.raises(ConfigError) as caught:
+        build(
+            Constant(60),
+            ANSWER,
+            words_with_template(),
+            seed=1,
+            count=1,
+            prefixes=SharedPrefixes(2, 50),
+            templates=parse("Say it again: {prompt}", "t"),
+        )
+    assert str(caught.value) == (
+        "--prompt-tokens '60': 65 tokens go to special tokens, the chat template, --shared-prefix and --template "
+        "before the first word, so the least is 66"
+    )
+
+
+def test_numbers_are_one_prompt_for_all(gpt2):
+    """`numbers` is the sequence from 0 to exactly the size, the same for every request; it shares no prefixes."""
+    whole = build(Constant(550), ANSWER, gpt2, seed=1, count=None, text="numbers")
+    prompts = {whole.take().prompt for _ in range(20)} | {whole.take(number).prompt for number in range(20)}
+    (prompt,) = prompts
+    assert prompt.startswith("0 1 2 3 4 5 6 7 8 9 10 11 12 ")
+    assert (gpt2.count(prompt), whole.inexact, whole.checks.distinct) == (550, 0, 1)
+    with pytest.raises(
+        ConfigError, match=r"^--shared-prefix with --text numbers: such prompts are all the same"
+    ):
+        build(Constant(550), ANSWER, gpt2, seed=1, count=1, text="numbers", prefixes=SharedPrefixes(1, 9))
+
+
+def test_measured_costs_can_be_used_again(gpt2):
+    """Given costs, `build` measures nothing: a count a prompt, and the check."""
+    costs = measure_text(gpt2, find("pt"))
+    gpt2.calls = 0
+    whole = build(Constant(300), ANSWER, gpt2, seed=1, count=10, text="pt", costs=costs)
+    assert gpt2.calls == 10 + whole.checks.recycled == 20
+    assert whole.costs is costs
+
+
+def test_text_for_a_later_message_has_no_overhead(gpt2_chat_folder):  # noqa: F811
+    """`text` gives so many tokens of text alone, another for each number."""
+    tokenizer = open_tokenizer(str(gpt2_chat_folder), chat=True)
+    whole = build(Constant(90), ANSWER, tokenizer, seed=1, count=2)
+    texts = [whole.text(number, 80) for number in range(20)]
+    assert {tokenizer.count_output(text) for text in texts} == {80}
+    assert len(set(texts)) == 20
+
+
+def id_prompts(seed="1 0 of 2", **given):
+    """Ids of one worker of several, with what is common to all."""
+    return IdPrompts(Uniform(20, 400), Uniform(1, 50), (100, 30_000), seed, common=1, **given)
+
+
+def test_ids_by_number_are_the_same_on_any_worker():
+    """Prompts of ids: numbered, sized and in blocks, whichever worker makes them."""
+    one, other = id_prompts(), id_prompts("1 1 of 2")
+    assert [one.take(number) for number in range(9)] == [other.take(number) for number in range(9)]
+    assert one.take() != other.take()
+    assert one.of_size(3, 1234, 5) == other.of_size(3, 1234, 5)
+    assert len(one.of_size(3, 1234, 5).prompt) == 1234
+    first, second = one.of_blocks(1, 1300, [7, 8, 9]), other.of_blocks(2, 1300, [7, 8, 10])
+    assert (len(first.prompt), len(second.prompt)) == (1300, 1300)
+    assert len(in_common([first.prompt, second.prompt])) == 1024
+    assert len(one.of_blocks(1, 1300, [7]).prompt) == 1300
+
+
+def test_ids_with_pairs_and_prefixes():
+    """Pairs belong together, and a prefix is one of few and part of the size."""
+    supply = id_prompts(
+        pairs=lambda rng: (size := rng.randint(50, 90), size + 1), prefixes=SharedPrefixes(3, 40)
+    )
+    specs = [supply.take() for _ in range(50)] + [supply.take(number) for number in range(50)]
+    assert {spec.output_tokens - len(spec.prompt) for spec in specs} == {1}
+    assert len({spec.prompt[:40] for spec in specs}) == 3
+    assert len({spec.prompt[40:48] for spec in specs}) == 100
+
+
+@pytest.mark.parametrize("text", ["en", "zh", "numbers"])
+def test_what_a_worker_is_sent_makes_the_same_prompts(gpt2, text):
+    """Costs, pieces and what stands around them, as JSON: sized, in blocks and by number, the prompts are the same."""
+    whole = build(
+        Constant(300),
+        Constant(5),
+        gpt2,
+        seed=1,
+        count=6,
+        text=text,
+        prefixes=None if text == "numbers" else SharedPrefixes(2, 100),
+        templates=parse("Ação: {prompt}", "t"),
+    )
+    sent = orjson.loads(
+        orjson.dumps(
+            [asdict(whole.costs), asdict(whole.around), [asdict(piece) for piece in whole.pieces(Sharing())]],
+            option=orjson.OPT_NON_STR_KEYS,
+        )
+    )
+    costs = msgspec.convert(sent[0], Costs, strict=False)
+    around, pieces = msgspec.convert(sent[1], Around), msgspec.convert(sent[2], list[Piece])
+    calls = gpt2.calls
+    worker = Workload(pieces, Composer(costs, 1), Constant(5), seed=1, around=around)
+    assert worker.take() == whole.take()
+    for number in (0, 7, 10**6):
+        assert worker.take(number) == whole.take(number)
+        assert worker.of_size(number, 777) == whole.of_size(number, 777)
+        assert worker.of_blocks(number, 777, [5, 6]) == whole.of_blocks(number, 777, [5, 6])
+    assert gpt2.calls == calls
+    assert len(orjson.dumps(sent[0], option=orjson.OPT_NON_STR_KEYS)) < 40_000
