@@ -19,6 +19,9 @@ class Answer:
     first_answer: int | None = None  # which of them was the first with answer text
     first_chunk_tokens: int | None = None
     pieces: list[str] = field(default_factory=list)
+    thoughts: dict[int, int] = field(
+        default_factory=dict
+    )  # which pieces begin with reasoning, and how much of it
     done: bool = False
     finish_reason: str | None = None
     response_id: str | None = None
@@ -47,6 +50,13 @@ class Answer:
         except UnicodeEncodeError:  # halves of a character in two events; together they are one
             whole = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return whole
+
+    @property
+    def spoken(self) -> str:
+        """The answer alone, as a chat's history has it."""
+        if not self.thoughts:
+            return self.text
+        return "".join(piece[self.thoughts.get(at, 0) :] for at, piece in enumerate(self.pieces))
 
     def fail(self, error_class: ErrorClass, message: str) -> None:
         """Keep the first failure: what follows from it explains nothing."""
@@ -78,6 +88,8 @@ class Answer:
             if delta.answer and self.first_answer is None:
                 self.first_answer = len(self.ends)
             self.ends.append(end)
+            if delta.reasoning:
+                self.thoughts[len(self.pieces)] = len(delta.reasoning)
             self.pieces.append(delta.reasoning + delta.answer)
         if delta.error is not None:
             self.fail(delta.error_class, delta.error)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import uuid4
 
-from harness.backends.base import Ask
+from harness.backends.base import Ask, Turn
 from harness.options import Settings
 
 
@@ -32,13 +32,20 @@ class Asker:
             fresh_salt=salt == "request",
         )
 
-    def ask(self, prompt: str | Sequence[int], max_tokens: int) -> Ask:
-        """One request."""
+    def ask(
+        self,
+        prompt: str | Sequence[int],
+        max_tokens: int,
+        turns: Sequence[Turn] = (),
+        session: str | None = None,
+    ) -> Ask:
+        """One request; `turns` is the conversation whose last turn `prompt` is, `session` its id, if it is one."""
         return Ask(
             prompt=prompt if isinstance(prompt, str) else tuple(prompt),
             max_tokens=max_tokens,
             model=self.model,
             exact_length=self.exact_length,
-            cache_salt=f"{self.salt}-{uuid4().hex}" if self.fresh_salt else self.salt,
+            cache_salt=f"{self.salt}-{session or uuid4().hex}" if self.fresh_salt else self.salt,
             extra=self.extra,
+            turns=tuple(turns),
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_simulator import simulator
+from test_simulator import simulator, wait_for
 
 from harness.errors import ConfigError
 from harness.simulator import fit, profile, tokens
@@ -235,7 +235,7 @@ def test_a_profile_answers_in_its_own_time(tmp_path: Path):
         body = {"inputs": prompt, "parameters": {"max_new_tokens": 21, "details": True}}
         reply = server.post("/generate", body)
         assert reply["details"]["generated_tokens"] == 21
-        row = server.rows()[-1]
+        row = wait_for(lambda: next(iter(server.rows()), None))  # it is written just after the last byte
         assert row["prompt_tokens"] == 1000
         assert row["prefill_ms"] == pytest.approx(1000 / 6.045, rel=0.001)
         assert row["decode_ms"] == pytest.approx(20 * 7.299, rel=0.001)

@@ -76,6 +76,23 @@ def find(name: str, mode: str | None, target: Target | None = None) -> Backend:
     raise ConfigError(f"--api-mode: {mode!r} is not a mode of backend {name!r}: use one of {known}")
 
 
+def refuse_images(backend: Backend, source: str) -> None:
+    """For a run whose prompts have images: refuse it before load where the backend has no place for them.
+
+    `source`: the option that brings them, with its value, e.g. `--dataset chats.jsonl`.
+
+    Raises:
+        ConfigError: it has none; the text says which modes of it do.
+    """
+    if backend.takes_images:
+        return
+    seeing = [other.mode for other in BACKENDS.get(backend.name, ()) if other.takes_images]
+    instead = f"give --api-mode {' or '.join(seeing)}" if seeing else "take prompts without images"
+    raise ConfigError(
+        f"{source}: it has images, and backend {backend.name!r} (--api-mode {backend.mode}) takes none; {instead}"
+    )
+
+
 def _fits(backend: Backend, target: Target) -> bool:
     try:
         backend.at(target)

@@ -13,13 +13,16 @@ import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
+from harness.backends.ask import Ask, Turn, as_text
 from harness.backends.fields import Json, mapping, text
 from harness.errors import ConfigError, ErrorClass, class_of_status
 from harness.target import Target
+
+__all__ = ["Ask", "Backend", "Delta", "Framing", "HttpRequest", "Learnt", "Turn", "as_text"]
 
 # What the text of a settable field must look like, and how to say so.
 _NAME: Final = (r"(?!(stream|messages|prompt|model)$)[A-Za-z_][\w.-]{0,60}", "give the name of a field")
@@ -29,26 +32,6 @@ _SHAPES: Final[Mapping[str, tuple[str, str]]] = {
     "length_fields": (r"none|[A-Za-z_]\w*(\+[A-Za-z_]\w*)*", "give names joined by +, or none"),
     "expert": (r"[!-~]{1,200}", "give the name of a model"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request in the terms all backends share."""
-
-    prompt: str | tuple[int, ...]  # text, or token ids where the backend `takes_ids`
-    max_tokens: int
-    model: str | None = None
-    exact_length: bool = False  # make the server go on to `max_tokens` where it can
-    seed: int | None = None
-    cache_salt: str | None = None  # keeps a prefix cache from being shared with requests of another salt
-    extra: Mapping[str, Any] = field(default_factory=dict)  # the user's own fields, laid over ours
-
-    @property
-    def words(self) -> str:
-        """The prompt's text, for routes that take nothing else."""
-        if isinstance(self.prompt, str):
-            return self.prompt
-        raise TypeError("this route takes text, not token ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +124,16 @@ class Backend(ABC):
         )
         for name in known.keys() & vars(cls).keys() - inspect.get_annotations(cls).keys():
             raise TypeError(f"{cls.__name__}.{name}: write its type too, as in `{name}: {known[name]} = ...`")
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a conversation is sent turn by turn, with its roles; else as one text (`as_text`)."""
+        return False
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether turns may have images. That the model sees them is the server's business."""
+        return False
 
     @property
     @abstractmethod

@@ -2,7 +2,9 @@
 
 That last event has no text and carries the counts and `timings` (ms). Counting events would over-count
 by one, and text that ends inside a UTF-8 character is held back, so tokens are taken from the server's
-counts only. `cache_prompt` is switched off: prefill is measured, not the slot's memory of it.
+counts only. `cache_prompt` is switched off: prefill is measured, not the slot's memory of it. In a conversation that
+the server has answered in before it is on, since its history is what that memory is for; `cached_tokens` says how much
+of it was found.
 """
 
 from dataclasses import dataclass
@@ -12,9 +14,6 @@ from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object, text
 from harness.backends.llama_timings import llama_timings
 from harness.backends.openai import OpenAI, error_class
-
-# Prefill is to be measured, not llama.cpp's memory of the slot's last prompt.
-_NO_CACHE = (("cache_prompt", False),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +35,10 @@ class LlamaCppCompletion(Backend):
     def request(self, ask: Ask) -> HttpRequest:
         """The body: `n_predict` output tokens, exactly as many where asked (`ignore_eos`)."""
         body: Json = {
-            "prompt": ask.prompt,
+            "prompt": ask.raw,
             "n_predict": ask.max_tokens,
             "stream": self.stream,
-            "cache_prompt": False,
+            "cache_prompt": ask.is_continued,
             "ignore_eos": ask.exact_length,
         }
         if ask.seed is not None:
@@ -87,12 +86,15 @@ class LlamaCppOpenAI(OpenAI):
 
     name: str = "llamacpp"
     forces_length: bool | None = True
-    fields: tuple[tuple[str, object], ...] = _NO_CACHE
     facts: tuple[str, ...] = ("/props",)
     any_model: bool = True
     needs_model: bool = False
 
     key_variables: ClassVar[tuple[str, ...]] = ()  # OPENAI_API_KEY belongs to somebody else
+
+    def _own(self, ask: Ask) -> Json:
+        """As for `/completion`."""
+        return {**dict(self.fields), "cache_prompt": ask.is_continued}
 
     def learn(self, route: str, said: Json) -> Learnt:  # noqa: ARG002  there is one
         """`/props`."""

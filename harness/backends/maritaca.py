@@ -17,6 +17,7 @@ from typing import ClassVar
 from harness.backends.base import Ask, Backend, Delta, HttpRequest
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object
 from harness.backends.openai import OpenAI
+from harness.backends.turns import plain_messages
 from harness.errors import ConfigError
 from harness.target import Target
 
@@ -56,6 +57,7 @@ class MaritacaChat(OpenAI):
     templates: bool = True
     health: str | None = None
     models: str | None = "/models"
+    sees: bool = False  # its documentation knows none
 
     key_variables: ClassVar[tuple[str, ...]] = KEY_VARIABLES
 
@@ -86,6 +88,11 @@ class MaritacaLegacy(Backend):
     key_variables: ClassVar[tuple[str, ...]] = KEY_VARIABLES
 
     @property
+    def takes_turns(self) -> bool:
+        """Of user and assistant; it has no other roles."""
+        return True
+
+    @property
     def path(self) -> str:
         """`/chat/inference`."""
         return "/chat/inference"
@@ -98,7 +105,7 @@ class MaritacaLegacy(Backend):
         """The body, with the sampling that Maritaca's own client asks for. There is no seed."""
         body: Json = {
             "model": ask.model,
-            "messages": [{"role": "user", "content": ask.words}],
+            "messages": plain_messages(ask),
             "chat_mode": True,
             "do_sample": True,
             "temperature": 0.7,

@@ -13,13 +13,14 @@ from typing import ClassVar
 
 from harness.backends.base import Ask, Backend, Delta, HttpRequest
 from harness.backends.fields import Json, dumped, error_text, laid_over, number, parse_object, text
+from harness.backends.turns import plain_messages
 
 _PER_UNIT = {"ms": 1.0, "s": 1e3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MariTalk(Backend):
-    """Mode `native` sends the prompt as it is; `chat` sends it as one user message."""
+    """Mode `native` sends the text as it is; `chat` sends messages, whose roles are user and assistant only."""
 
     name: str = "maritalk"
     stream: bool = False
@@ -36,15 +37,18 @@ class MariTalk(Backend):
     }
 
     @property
+    def takes_turns(self) -> bool:
+        """Chat does."""
+        return self.mode == "chat"
+
+    @property
     def path(self) -> str:
         """`/generate` or `/chat/generate`."""
         return "/chat/generate" if self.mode == "chat" else "/generate"
 
     def request(self, ask: Ask) -> HttpRequest:
         """The body, with the sampling that Maritaca's own client asks for; a seed only where there is one."""
-        body: Json = {"prompt": ask.words}
-        if self.mode == "chat":
-            body = {"messages": [{"role": "user", "content": ask.words}]}
+        body: Json = {"messages": plain_messages(ask)} if self.takes_turns else {"prompt": ask.words}
         body |= {
             "do_sample": True,
             "temperature": 0.7,

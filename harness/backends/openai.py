@@ -32,6 +32,7 @@ from harness.backends.fields import (
     text,
 )
 from harness.backends.llama_timings import llama_timings
+from harness.backends.turns import messages
 from harness.errors import ErrorClass
 
 _OVERLOAD = (429, 503, "429", "503")
@@ -39,7 +40,7 @@ _OVERLOAD = (429, 503, "429", "503")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenAI(Backend):
-    """Chat (the prompt is one user message) or completions (the prompt as it is)."""
+    """Chat (the prompt is one user message, a conversation all of its own) or completions (the text as it is)."""
 
     name: str = "openai"
     root: str = "/v1"
@@ -51,6 +52,7 @@ class OpenAI(Backend):
     # and SGLang's. Joined by +; a name that holds "min" takes the number, any other `true`.
     length_fields: str = "ignore_eos+min_tokens"
     fields: tuple[tuple[str, object], ...] = ()  # what one server wants in every body
+    sees: bool = True  # its chat has a place for images
 
     settable: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "auth_header": (),
@@ -62,19 +64,27 @@ class OpenAI(Backend):
     key_variables: ClassVar[tuple[str, ...]] = ("OPENAI_API_KEY",)
 
     @property
+    def takes_turns(self) -> bool:
+        """Chat does."""
+        return self.mode != "completions"
+
+    @property
+    def takes_images(self) -> bool:
+        """Chat does, but where the server's API is not known to."""
+        return self.sees and self.takes_turns
+
+    @property
     def path(self) -> str:
         """`/v1/chat/completions` or `/v1/completions`."""
         return self.root + ("/chat/completions" if self.mode != "completions" else "/completions")
 
     def request(self, ask: Ask) -> HttpRequest:
         """The body, asking for a stream with usage where answers are streamed."""
-        body: Json = {"prompt": ask.prompt}
-        if self.mode != "completions":
-            body = {"messages": [{"role": "user", "content": ask.words}]}
+        body: Json = {"messages": messages(ask)} if self.takes_turns else {"prompt": ask.raw}
         body |= {self.max_tokens_field: ask.max_tokens, "stream": self.stream}
         if self.include_usage:
             body["stream_options"] = {"include_usage": True}
-        body |= dict(self.fields)
+        body |= self._own(ask)
         if ask.model is not None:
             body["model"] = ask.model
         if ask.seed is not None:
@@ -84,6 +94,10 @@ class OpenAI(Backend):
         if ask.exact_length:
             body |= self._length(ask.max_tokens)
         return HttpRequest("POST", self.path, dumped(self._laid(body, ask.extra)))
+
+    def _own(self, ask: Ask) -> Json:  # noqa: ARG002  for most it is always the same
+        """What this server wants in a body, beyond OpenAI's words."""
+        return dict(self.fields)
 
     def _length(self, tokens: int) -> Json:
         names = filter(None, self.length_fields.replace("none", "").split("+"))

@@ -13,6 +13,7 @@ from harness.backends.base import Ask, Backend, Delta, HttpRequest
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object, text
 from harness.backends.maritaca import KEY_VARIABLES, api_base
 from harness.backends.openai import error_class
+from harness.backends.turns import text_of
 from harness.target import Target
 
 _ANSWER = ("response.output_text.delta", "response.function_call_arguments.delta")
@@ -21,7 +22,10 @@ _REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaritacaResponses(Backend):
-    """`POST /v1/responses`; the prompt is the `input`, in a template of the server's."""
+    """`POST /v1/responses`; the prompt is the `input`, in a template of the server's.
+
+    Of a conversation that is a list of messages; what the system says at its beginning are the `instructions`.
+    """
 
     name: str = "maritaca"
     mode: str = "responses"
@@ -31,6 +35,11 @@ class MaritacaResponses(Backend):
     needs_model: bool = True
 
     key_variables: ClassVar[tuple[str, ...]] = KEY_VARIABLES
+
+    @property
+    def takes_turns(self) -> bool:
+        """As a list."""
+        return True
 
     @property
     def path(self) -> str:
@@ -45,7 +54,7 @@ class MaritacaResponses(Backend):
         """The body. There is no seed."""
         body: Json = {
             "model": ask.model,
-            "input": ask.words,
+            **_input(ask),
             "max_output_tokens": ask.max_tokens,
             "stream": self.stream,
         }
@@ -73,6 +82,15 @@ class MaritacaResponses(Backend):
         if event.get("type") != _ANSWER[0] or not said or not isinstance(said, str):
             return None
         return said
+
+
+def _input(ask: Ask) -> Json:
+    if not ask.turns:
+        return {"input": ask.words}
+    first, *others = ask.turns
+    told = {"instructions": text_of(first)} if first.role == "system" else {}
+    turns = others if told else ask.turns
+    return {**told, "input": [{"role": turn.role, "content": text_of(turn)} for turn in turns]}
 
 
 def _ended(response: Json) -> Delta:

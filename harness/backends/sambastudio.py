@@ -8,7 +8,9 @@ there is no seed; the endpoint's own sampling is left as it is.
 
 A model `COE/x` or `Bundle/x` is the expert x of a composition, and so is the x of `--backend-option expert=x`, by
 which user classes of one run ask for different ones. Any other model is not sent: its endpoint serves just that.
-Prompts are sent as they are (`process_prompt` false), without a chat template.
+Prompts are sent as they are (`process_prompt` false), without a chat template. An expert is sent a conversation with
+its roles (`process_prompt` true, unless `--extra-body` says otherwise); no other endpoint knows that word, so they get
+it as one text.
 """
 
 import dataclasses
@@ -17,9 +19,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.backends.base import Ask, Backend, Delta, Framing, HttpRequest
+from harness.backends.base import Ask, Backend, Delta, Framing, HttpRequest, Turn
 from harness.backends.fields import Json, dumped, error_text, laid_over, mapping, parse_object, text
 from harness.backends.samba_metrics import samba_metrics
+from harness.backends.turns import text_of
 from harness.errors import ConfigError, ErrorClass, class_of_status
 from harness.target import Target
 
@@ -65,11 +68,14 @@ class SambaStudio(Backend):
     def request(self, ask: Ask) -> HttpRequest:
         """The body; the user's own fields are parameters, but for those that are the body's."""
         params: Json = {"max_tokens_to_generate": ask.max_tokens}
-        if (expert := self.expert or expert_of(ask.model)) is not None:
-            params |= {"select_expert": expert, "process_prompt": False}
-        body: Json = {"items": [{"id": "item1", "value": ask.words}]}
+        expert = self.expert or expert_of(ask.model)
+        with_roles = bool(ask.turns) and ask.extra.get("process_prompt", expert is not None) is True
+        if expert is not None:
+            params |= {"select_expert": expert, "process_prompt": with_roles}
+        value = _conversation(ask.turns) if with_roles else ask.words
+        body: Json = {"items": [{"id": "item1", "value": value}]}
         if self.mode == "v1":
-            body = {"instance": ask.words} if self.stream else {"instances": [ask.words]}
+            body = {"instance": value} if self.stream else {"instances": [value]}
         whole = {name: value for name, value in ask.extra.items() if name in body or name == "params"}
         params = laid_over(params, {name: value for name, value in ask.extra.items() if name not in whole})
         body["params"] = _typed(params) if self.mode == "v1" else params
@@ -131,6 +137,15 @@ def expert_of(model: str | None) -> str | None:
     """The x of `COE/x` or `Bundle/x`; None for any other name."""
     family, slash, expert = (model or "").partition("/")
     return expert if slash and family.lower() in _BUNDLES else None
+
+
+def _conversation(turns: tuple[Turn, ...]) -> str:
+    """JSON within JSON. The id is anything: each request brings its whole history."""
+    messages = [
+        {"message_id": number, "role": turn.role, "content": text_of(turn)}
+        for number, turn in enumerate(turns)
+    ]
+    return dumped({"conversation_id": "item1", "messages": messages}).decode()
 
 
 def _typed(params: Json) -> Json:

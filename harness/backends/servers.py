@@ -163,6 +163,7 @@ class Wrapped(OpenAI):
 
     forces_length: bool | None = False
     length_fields: str = "none"
+    sees: bool = False
 
     key_variables: ClassVar[tuple[str, ...]] = ()
 

@@ -8,6 +8,8 @@ The `parameters` object is always sent, and with it TGI decodes greedily unless 
 would sample: leaving it out is no way to say "as you are". Sampling (`do_sample`, `temperature`), `truncate`
 and `best_of` are the user's to give (`--extra-body`); of `best_of` answers only the best one's tokens count.
 
+The native route takes images as Markdown within its text, `![](data:...)`, before the words of their turn.
+
 Overload is 429 where the answer is not streamed. A streamed request is answered 200 and told in the stream;
 the OpenAI-style routes give it the code of bad input, so there its words tell. No route can be made to go on
 past the model's own end. Times come only with answers that are not streamed, as headers in whole ms.
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.backends import openai
-from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt
+from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt, Turn, as_text
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object, text
 from harness.backends.openai import OpenAI
 from harness.errors import ErrorClass, class_of_status
@@ -48,6 +50,11 @@ class TGINative(Backend):
     any_model: bool = True
 
     @property
+    def takes_images(self) -> bool:
+        """As Markdown."""
+        return True
+
+    @property
     def path(self) -> str:
         """`/generate_stream` or `/generate`."""
         return "/generate_stream" if self.stream else "/generate"
@@ -62,7 +69,7 @@ class TGINative(Backend):
         parameters = laid_over(parameters, theirs)
         if isinstance(top.get("parameters"), dict):
             parameters = laid_over(parameters, top.pop("parameters"))
-        body: Json = {"inputs": ask.words, "parameters": parameters}
+        body: Json = {"inputs": _inputs(ask), "parameters": parameters}
         return HttpRequest("POST", self.path, dumped(laid_over(body, top)))
 
     def read(self, data: bytes) -> Delta:
@@ -152,6 +159,14 @@ class TGIOpenAI(OpenAI):
     def learn(self, route: str, said: Json) -> Learnt:  # noqa: ARG002  there is one
         """`/info`."""
         return learn_info(said)
+
+
+def _inputs(ask: Ask) -> str:
+    if not any(turn.images for turn in ask.turns):
+        return ask.words
+    return as_text(
+        Turn(turn.role, "".join(f"![]({image})" for image in turn.images) + turn.text) for turn in ask.turns
+    )
 
 
 def counting(text: str, *, chat: bool) -> tuple[str, Json]:

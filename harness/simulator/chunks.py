@@ -81,6 +81,7 @@ class Flavour:
     usage_at_end: tuple[Api, ...] = ()  # whose finish chunk has the usage, asked for or not, and no other has
     usage_as_it_goes: bool = False  # `continuous_usage_stats` is known
     forces_length: bool = True  # `ignore_eos` and `min_tokens` are known
+    images: bool = True  # messages may have them
     limit: Callable[[Api, JsonObject], int | None] = _limit
     unknown_model: Callable[[object, Service], Refusal | None] = _unknown
     check: Callable[[JsonObject, Service, Prompt, int | None], None] = lambda *_: None  # raises Refusal

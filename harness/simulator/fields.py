@@ -1,9 +1,11 @@
 """Reading the fields of a request body: each returns a checked value or raises `Refusal`, naming the field.
 
 `None` and absent are the same, as clients send both. Unknown fields are ignored, as servers do. The chat
-template lives here too, since it is what `messages` mean.
+template lives here too, since it is what `messages` mean. An image is so many tokens of it, whatever it shows.
 """
 
+import re
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +15,10 @@ from harness.simulator import tokens
 from harness.simulator.wire import Request
 
 JsonObject: TypeAlias = dict[str, Any]
+
+IMAGE_TOKENS = 256  # as Gemma 3 makes of one
+IMAGE = "<|image|>" * IMAGE_TOKENS
+_DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,")
 
 
 class Refusal(Exception):
@@ -131,12 +137,12 @@ def text_prompt(text: str) -> Prompt:
     return Prompt(text, 1 + tokens.count(text), text.encode())
 
 
-def read_messages(body: JsonObject) -> str:
-    """The chat template applied to `messages`. Raises Refusal."""
+def read_messages(body: JsonObject, *, images: bool = False) -> str:
+    """The chat template applied to `messages`; `images`: the route takes them. Raises Refusal."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refusal(400, "messages must be a list of at least one message", param="messages")
-    turns = [_turn(index, message) for index, message in enumerate(messages)]
+    turns = [_turn(index, message, images=images) for index, message in enumerate(messages)]
     return "".join((*turns, "<|assistant|>\n"))
 
 
@@ -145,7 +151,7 @@ CHAT_TEMPLATE = (  # what read_messages does, as clients expect to be told it
 )
 
 
-def _turn(index: int, message: object) -> str:
+def _turn(index: int, message: object, *, images: bool) -> str:
     where = f"messages[{index}]"
     if not isinstance(message, dict):
         raise Refusal(400, f"{where} must be an object", param="messages")
@@ -153,14 +159,34 @@ def _turn(index: int, message: object) -> str:
     if not isinstance(role, str) or not role.isidentifier():
         raise Refusal(400, f"{where}.role must be a word such as user, not {role!r:.80}", param="messages")
     if isinstance(content, list):
-        content = "".join(_part(f"{where}.content[{i}]", part) for i, part in enumerate(content))
+        parts = (_part(f"{where}.content[{i}]", part, images=images) for i, part in enumerate(content))
+        content = "".join(parts)
     if content is not None and not isinstance(content, str):
         raise Refusal(400, f"{where}.content must be text, not {content!r:.80}", param="messages")
     return f"<|{role}|>\n{content or ''}<|end|>\n"
 
 
-def _part(where: str, part: object) -> str:
-    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
-    if not isinstance(text, str):
+def _part(where: str, part: object, *, images: bool) -> str:
+    said = part if isinstance(part, dict) else {}
+    kind, text = said.get("type"), said.get("text")
+    if kind == "text" and isinstance(text, str):
+        return text
+    if not images:
         raise Refusal(400, f'{where} must be {{"type": "text", "text": ...}}: text only', param="messages")
-    return text
+    if kind != "image_url":
+        shapes = '{"type": "text", "text": ...} or {"type": "image_url", "image_url": {"url": ...}}'
+        raise Refusal(400, f"{where} must be {shapes}", param="messages")
+    image = said.get("image_url")
+    return read_image(image.get("url") if isinstance(image, dict) else image, f"{where}.image_url.url")
+
+
+def read_image(url: object, where: str) -> str:
+    """What the template makes of an image. Nothing is fetched, so only a data URL will do. Raises Refusal."""
+    found = _DATA_URL.match(url) if isinstance(url, str) else None
+    try:
+        if found is not None:
+            b64decode(found.string[found.end() :], validate=True)
+            return IMAGE
+    except ValueError:
+        pass
+    raise Refusal(400, f"{where} must be data:image/TYPE;base64,..., not {url!r:.80}", param="messages")

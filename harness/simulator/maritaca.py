@@ -40,6 +40,7 @@ FLAVOUR = Flavour(
     chat_object="chat_completion",  # as its documentation shows a reply, though not a chunk
     beside=lambda _: {},
     forces_length=False,
+    images=False,
     unknown_model=unknown_model,
 )
 

@@ -37,7 +37,7 @@ from harness.simulator.planning import SEED_MINIMUM, check_fits, plan, settle
 def chat(flavour: Flavour, call: Call, service: Service) -> Generation:
     """POST /v1/chat/completions."""
     body = _body(flavour, call, service)
-    prompt = text_prompt(read_messages(body))
+    prompt = text_prompt(read_messages(body, images=flavour.images))
     return _generation(flavour, CHAT, call, service, body=body, prompt=prompt)
 
 

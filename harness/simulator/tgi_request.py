@@ -6,6 +6,7 @@ values that the model server would not take (`settled` raises, which a stream te
 As launched with `--max-best-of 1`, `--max-client-batch-size 1`: one answer a request.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +19,7 @@ from harness.simulator.fields import (
     Prompt,
     Refusal,
     read_bool,
+    read_image,
     read_int,
     read_messages,
     read_number,
@@ -29,6 +31,7 @@ from harness.simulator.planning import settle
 
 COMPLETIONS_LIMIT: Final = 100  # of `/v1/completions`; the other routes may fill the context
 MAX_STOP_SEQUENCES: Final = 4
+_MARKDOWN = re.compile(r"!\[\]\((data:[^)]*)\)")
 _UNSIGNED = ("best_of", "truncate", "max_new_tokens", "max_tokens", "max_completion_tokens", "seed", "top_k")
 _NUMBERS = ("temperature", "repetition_penalty", "frequency_penalty", "top_p", "typical_p")
 
@@ -54,7 +57,7 @@ def read_native(body: JsonObject, *, stream: bool) -> Wanted:
     warped = any(parameters.get(name) is not None for name in ("temperature", "top_k", "top_p", "typical_p"))
     input_details = read_bool(parameters, "decoder_input_details")
     return Wanted(
-        inputs=read_text(body, "inputs"),
+        inputs=_seen(read_text(body, "inputs")),
         stream=stream,
         limit=parameters.get("max_new_tokens"),
         details=read_bool(parameters, "details") or (input_details and not stream),
@@ -68,7 +71,7 @@ def read_native(body: JsonObject, *, stream: bool) -> Wanted:
 def read_chat(body: JsonObject) -> Wanted:
     """The body of `/v1/chat/completions`. Raises Refusal."""
     limit = _limit(_checked(body), "max_tokens", "max_completion_tokens")
-    return _openai(body, read_messages(body), limit)
+    return _openai(body, read_messages(body, images=True), limit)
 
 
 def read_completions(body: JsonObject) -> Wanted:
@@ -82,6 +85,11 @@ def read_completions(body: JsonObject) -> Wanted:
         raise Refusal(422, text, type="batch size exceeded")
     inputs = read_text({"prompt": prompt[0] if isinstance(prompt, list) and prompt else prompt}, "prompt")
     return _openai(body, inputs, _limit(_checked(body), "max_tokens") or COMPLETIONS_LIMIT)
+
+
+def _seen(inputs: str) -> str:
+    """The native route has images as Markdown."""
+    return _MARKDOWN.sub(lambda image: read_image(image[1], "inputs: an image"), inputs)
 
 
 def _openai(body: JsonObject, inputs: str, limit: int | None) -> Wanted:

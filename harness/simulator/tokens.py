@@ -1,7 +1,7 @@
 """The simulator's own tokenizer and the text it generates, so that every count agrees with every other.
 
 A token is a marker like `<|user|>`, up to six word characters with the space before them, one other mark
-with the space before it, or one white-space character. Cutting is greedy from the left and looks at nothing
+with the space before it, or one white-space character. A marker never takes the space before it. Cutting is greedy from the left and looks at nothing
 beyond the token, so any whole number of a text's tokens, joined, cuts into the same tokens again. Every
 generated piece starts a token of its own, hence n generated pieces make a text of exactly n tokens.
 
@@ -16,7 +16,7 @@ from zlib import crc32
 
 BOS_ID = 1
 BOS_PIECE = "<|begin|>"
-_TOKEN = re.compile(r"<\|\w+\|>| ?\w{1,6}| ?[^\w\s]|\s")
+_TOKEN = re.compile(r"<\|\w+\|>| ?\w{1,6}| (?!<\|\w+\|>)[^\w\s]|[^\w\s]|\s")
 
 _WORDS = (
     "a the of and to in that for with on as by at from this one two it is was are be has had not but all "

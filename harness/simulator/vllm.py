@@ -99,7 +99,7 @@ def tokenize(call: Call, service: Service) -> Plain:
     """POST /tokenize, of a prompt or of messages. The begin marker is counted unless it is declined."""
     body = read_body(call.request)
     prompt = body.get("prompt")
-    text = prompt if isinstance(prompt, str) else read_messages(body)
+    text = prompt if isinstance(prompt, str) else read_messages(body, images=True)
     begin = [] if body.get("add_special_tokens") is False else [tokens.BOS_PIECE]
     pieces = begin + tokens.split(text)
     return plain(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.backends import find
-from harness.backends.base import Ask, Delta
+from harness.backends.base import Ask, Delta, Turn
 from harness.backends.llama_timings import Timings, llama_timings
 
 NATIVE = find("llamacpp", "native")
@@ -102,3 +102,14 @@ def test_an_error_event() -> None:
     said = {"code": 400, "message": "the request exceeds the context", "type": "exceed_context_size_error"}
     assert read(error=said).error == "the request exceeds the context"
     assert read(error="no slot").error == "no slot"
+
+
+def test_a_conversation_is_one_text() -> None:
+    """It grows by what the server said and the user says next, and from then on may be remembered. Byte for byte."""
+    first, second = Turn("user", "Olá"), (Turn("assistant", " oi!"), Turn("user", "E?"))
+    assert NATIVE.request(Ask("Olá", 7, turns=(first,))).body.decode() == (
+        '{"prompt":"Olá","n_predict":7,"stream":true,"cache_prompt":false,"ignore_eos":false}'
+    )
+    assert NATIVE.request(Ask("E?", 7, turns=(first, *second))).body.decode() == (
+        '{"prompt":"Olá oi!\\n\\nE?","n_predict":7,"stream":true,"cache_prompt":true,"ignore_eos":false}'
+    )

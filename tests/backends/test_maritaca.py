@@ -9,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.backends import find
-from harness.backends.base import Ask, Backend
+from harness.backends.base import Ask, Backend, Turn
 from harness.errors import ConfigError, ErrorClass
 from harness.target import parse
 
 CHAT, LEGACY, RESPONSES = (find("maritaca", mode) for mode in ("chat", "legacy", "responses"))
 MESSAGES = {"messages": [{"role": "user", "content": "Olá"}]}
+TALK = (
+    Turn("system", "Seja breve."), Turn("user", "Olá"), Turn("assistant", " oi!"), Turn("user", "E?"),
+)  # fmt: skip
 
 
 def whole(mode: str) -> Backend:
@@ -430,3 +433,38 @@ def test_any_values_of_their_own_fields(said: dict[str, object], kind: str) -> N
         for mode in ("legacy", "responses"):
             assert survives(find("maritaca", mode), data) is not None
             assert survives(whole(mode), data) is not None
+
+
+def test_a_conversation_in_chat() -> None:
+    """As OpenAI has it. Byte for byte."""
+    assert CHAT.request(Ask("E?", 9, model="m", turns=TALK)).body.decode() == (
+        '{"messages":[{"role":"system","content":"Seja breve."},{"role":"user","content":"Olá"},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"}],'
+        '"max_tokens":9,"stream":true,"stream_options":{"include_usage":true},"model":"m"}'
+    )
+
+
+def test_a_conversation_in_legacy_has_two_roles() -> None:
+    """The system's words begin the user's. Byte for byte."""
+    assert LEGACY.request(Ask("E?", 9, model="m", turns=TALK)).body.decode() == (
+        '{"model":"m","messages":[{"role":"user","content":"Seja breve.\\n\\nOlá"},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"}],'
+        '"chat_mode":true,"do_sample":true,"temperature":0.7,"top_p":0.95,"max_tokens":9,"stopping_tokens":[],'
+        '"stream":true,"num_tokens_per_message":4}'
+    )
+
+
+def test_a_conversation_in_responses_is_a_list() -> None:
+    """The system's first words are the instructions; what it says later stays where it is. Byte for byte."""
+    later = (*TALK, Turn("assistant", " foi"), Turn("system", "Em inglês."), Turn("user", "Ok"))
+    assert RESPONSES.request(Ask("Ok", 9, model="m", turns=later)).body.decode() == (
+        '{"model":"m","instructions":"Seja breve.","input":[{"role":"user","content":"Olá"},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"},'
+        '{"role":"assistant","content":" foi"},{"role":"system","content":"Em inglês."},'
+        '{"role":"user","content":"Ok"}],"max_output_tokens":9,"stream":true}'
+    )
+    assert RESPONSES.request(Ask("Olá", 9, model="m", turns=TALK[1:2])).body.decode() == (
+        '{"model":"m","input":[{"role":"user","content":"Olá"}],"max_output_tokens":9,"stream":true}'
+    )
+    with pytest.raises(TypeError, match="not images"):
+        RESPONSES.request(Ask("p", 9, turns=(Turn("user", "p", ("data:image/png;base64,AA==",)),)))

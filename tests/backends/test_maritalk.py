@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.backends import find
-from harness.backends.base import Ask
+from harness.backends.base import Ask, Turn
 from harness.errors import ConfigError, ErrorClass
 
 NATIVE, CHAT = find("maritalk", "native"), find("maritalk", "chat")
 SAMPLING = {"do_sample": True, "temperature": 0.7, "top_p": 0.95, "max_tokens": 150, "stop_sequences": []}
+TALK = (
+    Turn("system", "Seja breve."), Turn("user", "Olá"), Turn("assistant", " oi!"), Turn("user", "E?"),
+)  # fmt: skip
 
 # Both are samples of the vendor's documentation: of 2023, and of 2024.
 OLD = b'{"output": "positiva", "queue_time": 0, "prompt_time": 158, "generation_time": 9}'
@@ -192,3 +195,18 @@ def test_any_values_of_its_own_fields(said: dict[str, object]) -> None:
     delta = survives(CHAT, json.dumps(said).encode())
     assert delta is not None
     assert (delta.error is None) == isinstance(said.get("output"), str)
+
+
+def test_a_conversation() -> None:
+    """Its chat has two roles, so that the system's words begin the user's; the native route gets one text. Byte for byte."""
+    sampling = '"do_sample":true,"temperature":0.7,"top_p":0.95,"max_tokens":150,"stop_sequences":[]}'
+    assert CHAT.request(Ask("E?", 150, turns=TALK)).body.decode() == (
+        '{"messages":[{"role":"user","content":"Seja breve.\\n\\nOlá"},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"}],' + sampling
+    )
+    assert NATIVE.request(Ask("E?", 150, turns=TALK)).body.decode() == (
+        '{"prompt":"Seja breve.\\n\\nOlá oi!\\n\\nE?",' + sampling
+    )
+    for backend in (CHAT, NATIVE):
+        with pytest.raises(TypeError, match="not images"):
+            backend.request(Ask("p", 9, turns=(Turn("user", "p", ("data:image/png;base64,AA==",)),)))

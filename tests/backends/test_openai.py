@@ -8,12 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.backends import BACKENDS, find
-from harness.backends.base import Ask, Backend, Delta
+from harness.backends.base import Ask, Backend, Delta, Turn
 from harness.backends.fields import body_error, count, error_text, number, parse_object
 from harness.errors import ConfigError, MalformedChunk
 
 CHAT, COMPLETIONS = find("openai", "chat"), find("openai", "completions")
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
+TALK = (
+    Turn("system", "Seja breve."), Turn("user", "Olá"), Turn("assistant", " oi!"), Turn("user", "E?"),
+)  # fmt: skip
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -340,3 +343,42 @@ def test_named_length_fields_are_believed() -> None:
     assert find("onnx", None).forces_length is False
     assert find("onnx", None).configured({"length_fields": "ignore_eos"}).forces_length is True
     assert find("vllm", None).configured({"length_fields": "none"}).forces_length is False
+
+
+def test_a_conversation_is_sent_turn_by_turn() -> None:
+    """Each turn a message; completions get one text. Byte for byte."""
+    assert CHAT.request(Ask("E?", 7, model="m", turns=TALK)).body.decode() == (
+        '{"messages":[{"role":"system","content":"Seja breve."},{"role":"user","content":"Olá"},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"}],'
+        '"max_tokens":7,"stream":true,"stream_options":{"include_usage":true},"model":"m"}'
+    )
+    assert COMPLETIONS.request(Ask("E?", 7, model="m", turns=TALK)).body.decode() == (
+        '{"prompt":"Seja breve.\\n\\nOlá oi!\\n\\nE?","max_tokens":7,'
+        '"stream":true,"stream_options":{"include_usage":true},"model":"m"}'
+    )
+
+
+def test_images_are_parts_of_their_message() -> None:
+    """The text first, where there is any, then each image; other messages stay text. Byte for byte."""
+    seen = Turn("user", "Que é isto?", ("data:image/png;base64,AA==", "data:image/jpeg;base64,/w=="))
+    bare = Turn("user", "", ("data:image/png;base64,AA==",))
+    assert CHAT.request(Ask("", 7, turns=(seen, Turn("assistant", "Um gato."), bare))).body.decode() == (
+        '{"messages":[{"role":"user","content":[{"type":"text","text":"Que é isto?"},'
+        '{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}},'
+        '{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,/w=="}}]},'
+        '{"role":"assistant","content":"Um gato."},'
+        '{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]}],'
+        '"max_tokens":7,"stream":true,"stream_options":{"include_usage":true}}'
+    )
+    with pytest.raises(TypeError, match="not images"):
+        COMPLETIONS.request(Ask("", 7, turns=(seen,)))
+
+
+def test_llamacpp_may_remember_a_conversation_that_it_has_answered_in() -> None:
+    """Its prompt cache is on from the second turn; the first is prefilled like any prompt. The user's word wins."""
+    for mode in ("chat", "completions"):
+        backend = find("llamacpp", mode)
+        assert sent(backend, Ask("Olá", 7, turns=TALK[:2]))[2]["cache_prompt"] is False
+        assert sent(backend, Ask("E?", 7, turns=TALK))[2]["cache_prompt"] is True
+        off = Ask("E?", 7, turns=TALK, extra={"cache_prompt": False})
+        assert sent(backend, off)[2]["cache_prompt"] is False

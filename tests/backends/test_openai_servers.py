@@ -12,7 +12,7 @@ from test_decode import http, receive
 
 from harness.answer import Answer
 from harness.backends import BACKENDS, find
-from harness.backends.base import Ask, Backend
+from harness.backends.base import Ask, Backend, Turn
 from harness.decode import decode
 from harness.errors import ConfigError, ErrorClass, MalformedChunk
 
@@ -275,3 +275,19 @@ def test_any_event_is_read_or_malformed(data: bytes, usage: object) -> None:
                 with contextlib.suppress(MalformedChunk):
                     assert isinstance(backend.read(raw).answer, str)
             assert backend.plain(event) in ("a", None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_conversation(name: str) -> None:
+    """Messages in chat, one text in completions; and in chat images, where a server is known to have them. Byte for byte."""
+    talk = (Turn("user", "Olá"), Turn("assistant", " oi!"), Turn("user", "E?"))
+    chat, completions = BACKENDS[name]
+    assert chat.request(Ask("E?", 7, turns=talk)).body.decode() == (
+        '{"messages":[{"role":"user","content":"Olá"},{"role":"assistant","content":" oi!"},'
+        '{"role":"user","content":"E?"}],"max_tokens":7,"stream":true,"stream_options":{"include_usage":true}}'
+    )
+    assert completions.request(Ask("E?", 7, turns=talk)).body.decode() == (
+        '{"prompt":"Olá oi!\\n\\nE?","max_tokens":7,"stream":true,"stream_options":{"include_usage":true}}'
+    )
+    assert chat.takes_images is (name not in ("ctranslate2", "onnx"))
+    assert not completions.takes_images

@@ -10,7 +10,7 @@ from test_decode import http, receive
 
 from harness.answer import Answer
 from harness.backends import find
-from harness.backends.base import Ask, Backend, Delta
+from harness.backends.base import Ask, Backend, Delta, Turn
 from harness.decode import decode
 from harness.errors import ErrorClass, MalformedChunk
 from harness.target import parse
@@ -197,3 +197,22 @@ def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
         return
     for figure in (made.server_ttft_ms, made.server_e2e_ms, made.server_tokens_per_s, made.acceptance_rate):
         assert figure is None or 0 <= figure < float("inf")
+
+
+def test_a_conversation_with_an_image() -> None:
+    """As OpenAI has it; completions get one text. Byte for byte."""
+    turns = (
+        Turn("system", "Seja breve."),
+        Turn("user", "Olá", ("data:image/png;base64,AA==",)),
+        Turn("assistant", " oi!"),
+        Turn("user", "E?"),
+    )
+    assert CHAT.request(Ask("E?", 7, model="M", turns=turns)).body.decode() == (
+        '{"messages":[{"role":"system","content":"Seja breve."},{"role":"user","content":['
+        '{"type":"text","text":"Olá"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"}],'
+        '"max_tokens":7,"stream":true,"stream_options":{"include_usage":true},"model":"M"}'
+    )
+    assert COMPLETIONS.request(Ask("E?", 7, model="M", turns=turns[2:])).body.decode() == (
+        '{"prompt":" oi!\\n\\nE?","max_tokens":7,"stream":true,"stream_options":{"include_usage":true},"model":"M"}'
+    )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.answer import Answer
 from harness.backends import find
-from harness.backends.base import Ask, Backend
+from harness.backends.base import Ask, Backend, Turn
 from harness.errors import ConfigError, ErrorClass
 from harness.target import parse
 
@@ -114,6 +114,9 @@ def test_the_key() -> None:
 # -- what is asked
 
 LIMIT = {"max_tokens_to_generate": {"type": "int", "value": "1000"}}
+TALK = (
+    Turn("system", "Seja breve."), Turn("user", "Olá"), Turn("assistant", " oi!"), Turn("user", "E?"),
+)  # fmt: skip
 
 
 def test_v1_streams_an_instance_and_predicts_instances() -> None:
@@ -503,3 +506,49 @@ def test_any_values_of_its_own_fields(said: dict[str, object], other: object) ->
         for mode in URLS:
             assert survives(endpoint(mode), json.dumps(shape).encode()) is not None
             assert survives(endpoint(mode, stream=False), json.dumps(shape).encode()) is not None
+
+
+def test_an_expert_is_sent_a_conversation_with_its_roles() -> None:
+    """As JSON within the JSON, which `process_prompt` makes it read. Byte for byte."""
+    ask = Ask("E?", 9, model="COE/x", turns=TALK)
+    assert V2.request(ask).body.decode() == (
+        '{"items":[{"id":"item1","value":"{\\"conversation_id\\":\\"item1\\",\\"messages\\":['
+        '{\\"message_id\\":0,\\"role\\":\\"system\\",\\"content\\":\\"Seja breve.\\"},'
+        '{\\"message_id\\":1,\\"role\\":\\"user\\",\\"content\\":\\"Olá\\"},'
+        '{\\"message_id\\":2,\\"role\\":\\"assistant\\",\\"content\\":\\" oi!\\"},'
+        '{\\"message_id\\":3,\\"role\\":\\"user\\",\\"content\\":\\"E?\\"}]}"}],'
+        '"params":{"max_tokens_to_generate":9,"select_expert":"x","process_prompt":true}}'
+    )
+    assert V1.request(ask).body.decode() == (
+        '{"instance":"{\\"conversation_id\\":\\"item1\\",\\"messages\\":['
+        '{\\"message_id\\":0,\\"role\\":\\"system\\",\\"content\\":\\"Seja breve.\\"},'
+        '{\\"message_id\\":1,\\"role\\":\\"user\\",\\"content\\":\\"Olá\\"},'
+        '{\\"message_id\\":2,\\"role\\":\\"assistant\\",\\"content\\":\\" oi!\\"},'
+        '{\\"message_id\\":3,\\"role\\":\\"user\\",\\"content\\":\\"E?\\"}]}",'
+        '"params":{"max_tokens_to_generate":{"type":"int","value":"9"},'
+        '"select_expert":{"type":"str","value":"x"},"process_prompt":{"type":"bool","value":"True"}}}'
+    )
+
+
+def test_any_other_conversation_is_one_text() -> None:
+    """Without an expert, or where the user will not have prompts processed. Byte for byte."""
+    assert V2.request(Ask("E?", 9, model="m", turns=TALK)).body.decode() == (
+        '{"items":[{"id":"item1","value":"Seja breve.\\n\\nOlá oi!\\n\\nE?"}],'
+        '"params":{"max_tokens_to_generate":9}}'
+    )
+    refused = Ask("E?", 9, model="COE/x", turns=TALK, extra={"process_prompt": False})
+    assert V2.request(refused).body.decode() == (
+        '{"items":[{"id":"item1","value":"Seja breve.\\n\\nOlá oi!\\n\\nE?"}],'
+        '"params":{"max_tokens_to_generate":9,"select_expert":"x","process_prompt":false}}'
+    )
+    with pytest.raises(TypeError, match="not images"):
+        V2.request(Ask("p", 9, model="COE/x", turns=(Turn("user", "p", ("data:image/png;base64,AA==",)),)))
+
+
+def test_the_openai_style_flavour_has_messages() -> None:
+    """Of the expert too. Byte for byte."""
+    assert OPENAI.request(Ask("E?", 9, model="COE/x", turns=TALK)).body.decode() == (
+        '{"messages":[{"role":"system","content":"Seja breve."},{"role":"user","content":"Olá"},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"}],'
+        '"max_tokens":9,"stream":true,"stream_options":{"include_usage":true},"model":"x"}'
+    )

@@ -11,7 +11,7 @@ from test_decode import http, receive
 
 from harness.answer import Answer
 from harness.backends import find
-from harness.backends.base import Ask, Backend
+from harness.backends.base import Ask, Backend, Turn
 from harness.backends.tgi import timings
 from harness.decode import decode
 from harness.errors import ErrorClass, MalformedChunk
@@ -369,3 +369,25 @@ def test_any_event_is_read_or_malformed(
     if short is not None:
         made = NATIVE.read(json.dumps(event).encode())
         assert (made.answer, made.full_text, made.done, made.error) == (short, "", False, None)
+
+
+def test_a_conversation() -> None:
+    """Messages in chat; the native route gets one text, with images as Markdown before their turn's. Byte for byte."""
+    turns = (
+        Turn("user", "Olá", ("data:image/png;base64,AA==",)),
+        Turn("assistant", " oi!"),
+        Turn("user", "E?"),
+    )
+    assert NATIVE.request(Ask("E?", 7, turns=turns)).body.decode() == (
+        '{"inputs":"![](data:image/png;base64,AA==)Olá oi!\\n\\nE?",'
+        '"parameters":{"max_new_tokens":7,"details":true}}'
+    )
+    assert CHAT.request(Ask("E?", 7, turns=turns)).body.decode() == (
+        '{"messages":[{"role":"user","content":[{"type":"text","text":"Olá"},'
+        '{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"}],'
+        '"max_tokens":7,"stream":true,"stream_options":{"include_usage":true},"model":"tgi"}'
+    )
+    assert COMPLETIONS.request(Ask("E?", 7, turns=turns[1:])).body.decode() == (
+        '{"prompt":" oi!\\n\\nE?","max_tokens":7,"stream":true,"model":"tgi"}'
+    )

@@ -12,12 +12,15 @@ from test_decode import http, receive
 
 from harness.answer import Answer
 from harness.backends import find
-from harness.backends.base import Ask, Backend
+from harness.backends.base import Ask, Backend, Turn
 from harness.decode import decode
 from harness.errors import ErrorClass, MalformedChunk
 
 CHAT, COMPLETIONS = find("vllm", "chat"), find("vllm", "completions")
 STREAM = {"stream": True, "stream_options": {"include_usage": True}}
+TALK = (
+    Turn("system", "Seja breve."), Turn("user", "Olá"), Turn("assistant", " oi!"), Turn("user", "E?"),
+)  # fmt: skip
 
 CHAT_STREAM = b"""\
 data: {"id":"chatcmpl-7","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}
@@ -200,3 +203,17 @@ def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
     for backend in (CHAT, COMPLETIONS):
         with contextlib.suppress(MalformedChunk):
             assert isinstance(backend.read(data).answer, str)
+
+
+def test_a_conversation() -> None:
+    """Messages in chat, one text in completions; the salt is sent as with any prompt. Byte for byte."""
+    ask = Ask("E?", 7, model="m", cache_salt="s", turns=TALK)
+    assert CHAT.request(ask).body.decode() == (
+        '{"messages":[{"role":"system","content":"Seja breve."},{"role":"user","content":"Olá"},'
+        '{"role":"assistant","content":" oi!"},{"role":"user","content":"E?"}],'
+        '"max_tokens":7,"stream":true,"stream_options":{"include_usage":true},"model":"m","cache_salt":"s"}'
+    )
+    assert COMPLETIONS.request(ask).body.decode() == (
+        '{"prompt":"Seja breve.\\n\\nOlá oi!\\n\\nE?","max_tokens":7,'
+        '"stream":true,"stream_options":{"include_usage":true},"model":"m","cache_salt":"s"}'
+    )

@@ -219,7 +219,7 @@ def test_connections_are_kept_where_the_server_keeps_them(tmp_path: Path, llamac
 def test_a_prompt_over_the_context_is_a_failed_request(tmp_path: Path, llamacpp_server: Server) -> None:
     """Those that do not fit the slot fail with the server's own words, the others are served; exit 1."""
     done = run(
-        "llamacpp.py", tmp_path / "r", "--host", llamacpp_server.url, "--prompt-tokens", "uniform:1500,2560",
+        "llamacpp.py", tmp_path / "r", "--host", llamacpp_server.url, "--prompt-tokens", "normal:1900,300",
         "--output-tokens", "4", "--levels", "1", "--requests-per-level", "10",
     )  # fmt: skip
     assert done.code == 1, done.err
