@@ -7,7 +7,8 @@ lost or comes twice does no harm. `merged` makes one `View` of what the parts sa
 Percentiles come from merged sketches, never from averages: DDSketch's bins are 2 % wide, so a quantile is
 within 1 % of the order statistic that numpy calls `lower`, and bins of several parts add up to the bins of
 all their requests: those of phase `measure` with outcome `ok` where the figure was measured. `sketches` look at the
-segment that is under way and begin anew with each; `course` at the whole run, for whoever compares two moments of it.
+segment that is under way and begin anew with each, as does `level` (`harness.level_counts`); `course` at the whole run,
+for whoever compares two moments of it.
 
 Pure: no clock, no socket, no Locust. These figures are for looking on while load runs; those of the results
 are computed from the records (`harness.metrics`).
@@ -22,11 +23,18 @@ from typing import Any, Final
 from ddsketch.mapping import LogarithmicMapping
 from ddsketch.store import DenseStore
 
+from harness import level_counts
 from harness.errors import ErrorClass
+from harness.hearsay import MOST, Malformed, mapping, number
+from harness.level_counts import Counted, LevelCounts
 from harness.record import Outcome, Phase, RequestRecord
+from harness.slo import Slos
 
-VERSION: Final = 2
-FIGURES: Final = ("ttft_ms", "tpot_ms", "e2e_ms", "output_tokens_per_s")
+VERSION: Final = 3
+FIGURES: Final = (
+    *("ttft_ms", "tpot_ms", "e2e_ms", "output_tokens_per_s"),
+    *("ttft_scheduled_ms", "e2e_scheduled_ms"),
+)
 
 # One microsecond to 28 hours, or a token in 17 minutes to a hundred million a second. What is beyond counts
 # as the end of the range: that is what bounds a sketch, whatever a server or a peer may say.
@@ -34,19 +42,16 @@ LOWEST, HIGHEST = 1e-3, 1e8
 _BINS: Final = LogarithmicMapping(relative_accuracy=0.01)
 _FIRST, _LAST = _BINS.key(LOWEST), _BINS.key(HIGHEST)
 _BIN_MOST: Final = 2**32 - 1
-_MOST: Final = 2**63 - 1  # msgpack's own limit is just above
 
-STORED_BYTES: Final = 43_000
-"""No `Live.stored` takes more as msgpack. 1,268 bins of 4 bytes a sketch at worst; 4 to 12 kB are usual."""
+STORED_BYTES: Final = 70_000
+"""No `Live.stored` takes more as msgpack. 1,268 bins of 4 bytes a sketch at worst; 6 to 20 kB are usual."""
 
 _COUNTERS: Final = ("sent", "prompt_tokens", "output_tokens", "uncounted")
-_KEYS: Final = frozenset({"version", "segment", "outcomes", "errors", "sketches", "course", *_COUNTERS})
+_KEYS: Final = frozenset(
+    {"version", "segment", "outcomes", "errors", "sketches", "course", "level", *_COUNTERS}
+)
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
 _WORDS: Final = frozenset(word.value for word in ErrorClass)
-
-
-class Malformed(ValueError):
-    """What a part said cannot be read."""
 
 
 class Sketch:
@@ -80,9 +85,9 @@ class Sketch:
         """What has come on top of an earlier state of it; of another one's state nothing that makes sense."""
         found = Sketch()
         before = {earlier.store.offset + at: n for at, n in enumerate(earlier.store.bins) if n}
-        for at, number in enumerate(self.store.bins):
+        for at, seen in enumerate(self.store.bins):
             key = self.store.offset + at
-            if (more := number - before.get(key, 0)) > 0:
+            if (more := seen - before.get(key, 0)) > 0:
                 found.store.add(key, more)
         return found
 
@@ -123,9 +128,16 @@ class Live:
     counted so far. Tokens are those that servers said, of requests of any phase and outcome.
     """
 
-    __slots__ = ("course", "errors", "outcomes", "segment", "sketches", *_COUNTERS)
+    __slots__ = (
+        *("_drop_under", "_slos", "anchor_ns", "course", "errors", "level", "outcomes"),
+        *("segment", "sketches", *_COUNTERS),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, slos: Slos = (), *, drop_under: int | None = None, anchor_ns: int = 0) -> None:
+        """What makes a request good, below how many tokens it is in no sketch of a level, and what makes Unix time of stamps."""
+        self._slos, self._drop_under = slos, drop_under or 0
+        self.anchor_ns = anchor_ns  # to the run's clock, as far as its offset is known
+        self.level = LevelCounts(slos)
         self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
         self.errors: dict[str, int] = {}  # error class -> requests
         self.sent = self.prompt_tokens = self.output_tokens = self.uncounted = 0
@@ -134,7 +146,11 @@ class Live:
         self.course = _sketches()
 
     def add(self, record: RequestRecord, segment: int) -> None:
-        """Count one finished request that was given leave in this segment of the plan (0, 1, ...)."""
+        """Count one finished request that was given leave in this segment of the plan (0, 1, ...; -1: in an earlier one)."""
+        if segment > self.level.segment:
+            self.level = LevelCounts(self._slos, segment)
+        if segment == self.level.segment:
+            self.level.add(record, self.anchor_ns)
         self.outcomes[record.outcome] += 1
         self.sent += record.sent_ns is not None
         self.prompt_tokens += record.prompt_tokens or 0
@@ -149,24 +165,28 @@ class Live:
             return
         if segment > self.segment:
             self.segment, self.sketches = segment, _sketches()
-        is_late = segment < self.segment  # of a segment that is over: in no sketch of this one
+        is_short = record.output_tokens is not None and record.output_tokens < self._drop_under
+        # What is of a segment that is over is in no sketch of this one.
+        is_left_out = is_short or segment < self.segment
         for figure in FIGURES:
             value = getattr(record, figure)
             if value is not None:
                 self.course[figure].add(value)
-                if not is_late:
+                if not is_left_out:
                     self.sketches[figure].add(value)
+                    self.level.measure(figure, value)
 
     def stored(self) -> dict[str, Any]:
         """All of it, for a message: str, int, bytes, list and dict, `STORED_BYTES` at most as msgpack."""
         return {
             "version": VERSION,
             "segment": self.segment,
-            "outcomes": {outcome.value: min(number, _MOST) for outcome, number in self.outcomes.items()},
-            "errors": {word: min(number, _MOST) for word, number in self.errors.items()},
-            **{name: min(getattr(self, name), _MOST) for name in _COUNTERS},
+            "outcomes": {outcome.value: min(count, MOST) for outcome, count in self.outcomes.items()},
+            "errors": {word: min(count, MOST) for word, count in self.errors.items()},
+            **{name: min(getattr(self, name), MOST) for name in _COUNTERS},
             "sketches": {figure: sketch.stored() for figure, sketch in self.sketches.items()},
             "course": {figure: sketch.stored() for figure, sketch in self.course.items()},
+            "level": self.level.stored(),
         }
 
 
@@ -183,6 +203,7 @@ class View:
     segment: int | None  # whose requests the sketches look at; None: no part has said anything
     sketches: Mapping[str, Sketch]
     course: Mapping[str, Sketch]  # those of the whole run
+    level: Counted  # of that segment, or of the latest that any request of has ended
     parts: int  # whose counters these are
     skipped: int = 0  # that said what cannot be read
 
@@ -212,6 +233,7 @@ def merged(values: Iterable[object], segment: int | None = None) -> View:
         except Malformed:
             skipped += 1
     at = max((part.segment or 0 for part in parts), default=None) if segment is None else segment
+    level = max((part.level.segment or 0 for part in parts), default=None) if segment is None else segment
     errors: Counter[str] = Counter()
     sketches, course = _sketches(), _sketches()
     for part in parts:
@@ -227,6 +249,7 @@ def merged(values: Iterable[object], segment: int | None = None) -> View:
         segment=at,
         sketches=sketches,
         course=course,
+        level=level_counts.merged((part.level for part in parts), level),
         parts=len(parts),
         skipped=skipped,
     )
@@ -238,19 +261,20 @@ def _sketches() -> dict[str, Sketch]:
 
 def _read(value: object) -> View:
     """What one part said; raises Malformed where that is not what `Live.stored` gives."""
-    said = _mapping(value, _KEYS)
+    said = mapping(value, _KEYS)
     if said["version"] != VERSION:
         raise Malformed("another version")
-    outcomes = _mapping(said["outcomes"], _OUTCOMES)
-    errors = _mapping(said["errors"], _WORDS, some=True)
-    sketches, course = (_mapping(said[name], frozenset(FIGURES)) for name in ("sketches", "course"))
+    outcomes = mapping(said["outcomes"], _OUTCOMES)
+    errors = mapping(said["errors"], _WORDS, some=True)
+    sketches, course = (mapping(said[name], frozenset(FIGURES)) for name in ("sketches", "course"))
     view = View(
-        outcomes={outcome: _number(outcomes[outcome.value]) for outcome in Outcome},
-        errors={word: _number(number) for word, number in errors.items()},
-        **{name: _number(said[name]) for name in _COUNTERS},
-        segment=_number(said["segment"]),
+        outcomes={outcome: number(outcomes[outcome.value]) for outcome in Outcome},
+        errors={word: number(count) for word, count in errors.items()},
+        **{name: number(said[name]) for name in _COUNTERS},
+        segment=number(said["segment"]),
         sketches={figure: Sketch.read(sketches[figure]) for figure in FIGURES},
         course={figure: Sketch.read(course[figure]) for figure in FIGURES},
+        level=level_counts.read(said["level"], frozenset(FIGURES)),
         parts=1,
     )
     succeeded = view.outcomes[Outcome.OK]
@@ -258,16 +282,6 @@ def _read(value: object) -> View:
         sketch.count > succeeded for sketch in (*view.sketches.values(), *view.course.values())
     ):
         raise Malformed("more was measured than succeeded")
+    if any(view.level.outcomes[outcome] > view.outcomes[outcome] for outcome in Outcome):
+        raise Malformed("more was measured than ended")
     return view
-
-
-def _mapping(value: object, keys: frozenset[str], *, some: bool = False) -> Mapping[str, object]:
-    if not isinstance(value, Mapping) or not (value.keys() <= keys if some else value.keys() == keys):
-        raise Malformed("not the keys there should be")
-    return value
-
-
-def _number(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= _MOST:
-        raise Malformed("not a count")
-    return value

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness.errors import ErrorClass
 from harness.live import FIGURES, HIGHEST, LOWEST, STORED_BYTES, Live, Sketch, View, merged
 from harness.record import Outcome, Phase, RequestRecord
+from harness.slo import read
 
 MS = 1_000_000
 COUNTERS = ("outcomes", "errors", "sent", "prompt_tokens", "output_tokens", "uncounted", "segment")
@@ -123,7 +124,9 @@ def test_what_was_not_measured_is_in_no_sketch() -> None:
     part.add(record(streamed=False), 0)
     part.add(record(tokens=1), 0)
     view = merged([part.stored()])
-    assert counts(view) == {"ttft_ms": 1, "tpot_ms": 0, "e2e_ms": 2, "output_tokens_per_s": 0}
+    assert counts(view) == {
+        "ttft_ms": 1, "tpot_ms": 0, "e2e_ms": 2, "output_tokens_per_s": 0, "ttft_scheduled_ms": 1, "e2e_scheduled_ms": 2,
+    }  # fmt: skip
     assert view.quantile("tpot_ms", 0.5) is None
 
 
@@ -211,6 +214,11 @@ def test_its_size_is_bounded() -> None:
         for figure in FIGURES:
             part.sketches[figure].merge(full)
             part.course[figure].merge(full)
+    for second in range(60):
+        part.level.bins.spread(second * 10**9, (second + 1) * 10**9 - 1, 1e40)
+        part.level.bins.add("ended", second * 10**9, 1e40)
+    part.level.sums.update(dict.fromkeys(FIGURES, float("inf")))
+    part.level.uncounted = 2**70
     packed = msgpack.dumps(part.stored())
     assert 0.9 * STORED_BYTES < len(packed) <= STORED_BYTES
     view = merged([sent(part.stored())])
@@ -264,7 +272,7 @@ def test_nobody_has_said_anything() -> None:
     view = merged([])
     assert view.outcomes == dict.fromkeys(Outcome, 0)
     assert (view.parts, view.skipped, view.segment, view.errors) == (0, 0, None, {})
-    assert [view.quantile(figure, 0.5) for figure in FIGURES] == [None] * 4
+    assert [view.quantile(figure, 0.5) for figure in FIGURES] == [None] * len(FIGURES)
 
 
 def changed(path: str, value: object) -> Callable[[dict[str, Any]], object]:
@@ -292,7 +300,7 @@ MALFORMED: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "bytes": lambda _: b"\x00" * 100,
     "empty": lambda _: {},
     "an older version": changed("version", 0),
-    "a newer version": changed("version", 3),
+    "a newer version": changed("version", 4),
     "one key more": changed("p99", 5),
     "one key less": without("sketches"),
     "keys that are no text": lambda stored: dict([*stored.items(), (7, 1)]),
@@ -323,6 +331,20 @@ MALFORMED: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "a megabyte of bins": changed("sketches.ttft_ms", [FIRST_KEY, b"\x00" * 2**20]),
     "more measured than succeeded": changed("sketches.ttft_ms", [0, b"\xff\x00\x00\x00"]),
     "more uncounted than succeeded": changed("uncounted", 2),
+    "a level that is a number": changed("level", 5),
+    "a level of no segment": changed("level.segment", None),
+    "more measured than ended": changed("level.outcomes.failed", 1),
+    "more good than succeeded": changed("level.good", 2),
+    "a sum below nothing": changed("level.sums.ttft_ms", -1.0),
+    "a sum that is NaN": changed("level.sums.ttft_ms", float("nan")),
+    "a sum of no figure": changed("level.sums.p99", 1.0),
+    "bins that are nothing": changed("level.bins", None),
+    "bins without one series": changed("level.bins", [0, 0, b"", b""]),
+    "bins of different lengths": changed("level.bins", [0, 0, b"\0" * 4, b"\0" * 4, b""]),
+    "more bins than there are": changed("level.bins", [0, 0, *[b"\0" * 4 * 601] * 3]),
+    "a bin below nothing": changed("level.bins", [0, 0, *[struct.pack("<f", -1.0)] * 3]),
+    "a bin that is NaN": changed("level.bins", [0, 0, *[struct.pack("<f", float("nan"))] * 3]),
+    "bins of an endless width": changed("level.bins", [10**6, 0, *[b"\0" * 4] * 3]),
 }
 
 
@@ -346,6 +368,7 @@ PATHS = st.sampled_from(
         *live(1).stored(),
         *(f"sketches.{figure}" for figure in FIGURES),
         *(f"outcomes.{end}" for end in Outcome),
+        *(f"level.{key}" for key in live(1).stored()["level"]),
     ]
 )
 
@@ -391,3 +414,51 @@ def test_the_course_is_that_of_all_segments() -> None:
     between = after.course["ttft_ms"].since(before["ttft_ms"])
     assert between.count == 3
     assert between.quantile(1.0) == pytest.approx(3.0, rel=0.01)
+
+
+def test_a_level_is_counted_by_itself() -> None:
+    """Outcomes, good ones and sums of measured requests only; it begins anew with any request of the next segment."""
+    part = Live(read(["ttft_p95<150ms"]))
+    part.add(record(phase=Phase.WARMUP), 0)
+    part.add(record(ttft_ms=100), 0)
+    part.add(record(ttft_ms=200), 0)
+    part.add(record(Outcome.FAILED, error=ErrorClass.RESET), 0)
+    first = merged([sent(part.stored())], 0).level
+    assert first.outcomes == {Outcome.OK: 2, Outcome.FAILED: 1, Outcome.CANCELLED: 0}
+    assert (first.requests, first.good, first.uncounted) == (3, 1, 0)
+    assert first.sums["ttft_ms"] == 300
+    assert first.sums["e2e_ms"] == 700
+    part.add(record(phase=Phase.WARMUP), 1)
+    part.add(record(), -1)
+    assert merged([part.stored()], 1).level.requests == 0
+    assert merged([part.stored()], 0).level.requests == 0
+    part.add(record(Outcome.FAILED, error=ErrorClass.RESET), 1)
+    second = merged([part.stored(), live(5, segment=1).stored()], 1).level
+    assert second.outcomes == {Outcome.OK: 1, Outcome.FAILED: 1, Outcome.CANCELLED: 0}
+    assert second.good == 0
+
+
+def test_nobody_knows_what_is_good_without_a_service_level() -> None:
+    """None, and not 0."""
+    assert merged([live(1).stored()]).level.good is None
+
+
+def test_short_answers_may_be_left_out_of_a_level() -> None:
+    """Of its sketches and sums, not of its outcomes, nor of the whole run's sketches."""
+    part = Live(drop_under=10)
+    part.add(record(tokens=9), 0)
+    part.add(record(tokens=None), 0)
+    view = merged([part.stored()])
+    assert (view.count("e2e_ms"), view.level.outcomes[Outcome.OK], view.course["e2e_ms"].count) == (1, 2, 2)
+    assert view.level.sums == {figure: part.level.sums[figure] for figure in part.level.sums}
+    assert view.level.sums["e2e_ms"] == 300
+
+
+def test_the_runs_clock_is_the_bins() -> None:
+    """Stamps are shifted by what makes the run's Unix time of them."""
+    part = Live(anchor_ns=10**18)
+    part.add(record(), 0)
+    bins = merged([part.stored()]).level.bins
+    assert bins.within("output", 10**18 + 100 * MS, 10**18 + 300 * MS) == pytest.approx(11)
+    assert bins.within("ended", 10**18 + 10**10, 10**18 + 10**10 + 10**8) == 1
+    assert bins.within("output", 0, 10**18) == 0

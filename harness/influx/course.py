@@ -1,7 +1,8 @@
 """What a run wanted in each second, told from its table: `llm_load`.
 
 While load runs the plan says so. Afterwards the requests do: the level of a second is that of the last request that was due in it or
-before, 0 while users come up and after load was stopped; a step is done as far as its measured requests are over.
+before, 0 while users come up and after load was stopped; a step is done as far as its measured requests are over; the backlog of
+an open loop is what was due and not sent.
 
 Pure: arrays in, values out.
 """
@@ -19,7 +20,7 @@ from harness.windows import NEVER, Ints
 
 __all__ = ["COLUMNS", "Course"]
 
-COLUMNS: Final = ("phase", "level", "repeat", "scheduled_ns", "end_ns")
+COLUMNS: Final = ("phase", "level", "repeat", "scheduled_ns", "sent_ns", "end_ns")
 
 
 class _Step(NamedTuple):
@@ -35,6 +36,7 @@ class Course:
         self._over: dict[_Step, Counter[int]] = {}  # measured requests that ended in each second
         self._order: dict[_Step, int] = {}  # when each step's first request was due
         self._first_ns, self._last_ns = 1 << 62, NEVER  # first due, last end
+        self._waits: Counter[int] = Counter()  # by second: those that began to wait less those that went
 
     def add(self, part: pa.Table) -> None:
         """Take in rows with `COLUMNS`."""
@@ -43,6 +45,8 @@ class Course:
         )
         self._first_ns = min(self._first_ns, int(due.min()))
         self._last_ns = max(self._last_ns, int(ended.max()))
+        sent = column(part, "sent_ns")
+        self._wait(due, np.where(sent == NEVER, ended, sent))
         order = np.argsort(due, kind="stable")
         in_second = due[order] // SECOND
         for index in order[np.append(np.flatnonzero(np.diff(in_second)), len(order) - 1)].tolist():
@@ -67,25 +71,35 @@ class Course:
         if begun is None or not 0 <= self._last_ns - begun < LONGEST_S * SECOND:
             return
         settings = run.get("settings") or {}
-        steps = _Steps(
-            settings, [step for step in sorted(self._order, key=self._order.__getitem__) if step.level]
-        )
+        steps = _Steps(run, [step for step in sorted(self._order, key=self._order.__getitem__) if step.level])
+        is_open = bool(settings.get("arrivals"))
         stopped = self._stopped_ns(run, steps) // SECOND
         now: _Step | None = None
         over: Counter[_Step] = Counter()
+        waiting = sum(number for second, number in self._waits.items() if second < begun // SECOND)
         for second in range(begun // SECOND, self._last_ns // SECOND + 1):
+            waiting += self._waits[second]
             now = self._last_due[second][1] if second in self._last_due else now
             for step, ended in self._over.items():
                 over[step] += ended.get(second, 0)
             here, missing = _workers(run, (second + 1) * SECOND - begun)
             values: Values = {
-                "level": 0 if now is None or second > stopped else now.level,
+                **steps.held(None if second > stopped else now),
                 **steps.values(now, over),
+                "backlog": waiting if is_open else None,
                 "workers": here,
                 "workers_missing": missing,
                 "t_s": max(0, second * SECOND - begun) / 1e9,
             }
             yield Point(second * SECOND, values)
+
+    def _wait(self, due: Ints, left: Ints) -> None:
+        """Those that went in a later second than they were due in waited at the end of the first."""
+        late = left // SECOND > due // SECOND
+        for stamps, change in ((due[late], 1), (left[late], -1)):
+            seconds, counts = np.unique(stamps // SECOND, return_counts=True)
+            for second, number in zip(seconds.tolist(), counts.tolist(), strict=True):
+                self._waits[second] += change * number
 
     def _finish(self, step: _Step, ended: Ints) -> None:
         seconds, counts = np.unique(ended // SECOND, return_counts=True)
@@ -102,27 +116,54 @@ class Course:
 class _Steps:
     """Which step of a sweep is which, and how many requests it is to send."""
 
-    def __init__(self, settings: Mapping[str, Any], seen: Sequence[_Step]) -> None:
-        levels = list(settings.get("levels") or ())
-        self.is_sweep = bool(levels)
-        self._each = settings.get("requests_per_level")
-        self._per_user = settings.get("requests_per_user")
+    def __init__(self, run: Json, seen: Sequence[_Step]) -> None:
+        settings = run.get("settings") or {}
+        self._points: Mapping[str, Mapping[str, Any]] = run.get("points") or {}
+        levels = _levels(settings, self._points)
+        self.is_sweep = bool(levels or settings.get("search"))
+        self._settings = settings
         planned = [
             _Step(repeat + 1, level) for repeat in range(settings.get("repeats") or 1) for level in levels
         ]
         self._numbers = {step: number + 1 for number, step in enumerate(planned or seen)}
 
+    def held(self, now: _Step | None) -> Values:
+        """`level` and `value`."""
+        if now is None or not now.level:
+            return {"level": 0, "value": 0.0}
+        point = self._points.get(str(now.level))
+        return {"level": now.level, "value": float(now.level) if point is None else point.get("value")}
+
     def values(self, now: _Step | None, over: Mapping[_Step, int]) -> Values:
         """`step`, `steps`, `done_percent`."""
         if now is None:
             return {}
-        quota = self._per_user * now.level if self._per_user else self._each
+        quota = self._quota(now.level)
         done = 100 * over.get(now, 0) / quota if quota and self.is_sweep else None
         return {
             "step": self._numbers.get(now),
-            "steps": len(self._numbers) if self.is_sweep else None,
+            "steps": len(self._numbers) if self.is_sweep and not self._settings.get("search") else None,
             "done_percent": None if done is None else min(100.0, done),
         }
+
+    def _quota(self, level: int) -> int | None:
+        """Measured requests of a step; None where it ends by the clock."""
+        settings = self._settings
+        if settings.get("seconds_per_level") or settings.get("arrivals"):
+            return None
+        users = int((self._points.get(str(level)) or {}).get("users") or level)
+        if settings.get("refill") == "waves":
+            return users
+        each = settings.get("requests_per_level")
+        return int(each or (settings.get("requests_per_user") or 5) * users)
+
+
+def _levels(settings: Mapping[str, Any], points: Mapping[str, object]) -> list[int]:
+    """A sweep's, in order; none of a search, which finds them one by one."""
+    if settings.get("levels"):
+        return [int(level) for level in settings["levels"]]
+    by_points = any(settings.get(name) for name in ("arrivals", "prompt_levels", "output_levels"))
+    return [int(key) for key in points] if by_points and not settings.get("search") else []
 
 
 def _workers(run: Json, passed_ns: int) -> tuple[int, int]:
