@@ -1,6 +1,11 @@
 """Users that rest because a server asked for it (Retry-After), and what that does to a level."""
 
 from collections.abc import Callable
+from typing import Final
+
+__all__ = ["MOST_REST_S", "Rests"]
+
+MOST_REST_S: Final = 60.0  # however long a server's Retry-After says
 
 
 class Rests:

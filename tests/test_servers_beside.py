@@ -120,7 +120,7 @@ def test_what_cannot_be_served(serve: str, host: str, message: str) -> None:
 )
 def test_a_command_line_is_not_taken_for_a_kind(serve: str, command: list[str]) -> None:
     """A kind is followed by options; the program of the same name by its subcommand."""
-    recipe, deadline_s, log = beside._read(serve, target.parse("http://localhost:8000/v1"), 9.0)
+    recipe, deadline_s, log = beside.read(serve, target.parse("http://localhost:8000/v1"), 9.0)
     assert (list(recipe.command), recipe.url, deadline_s, log) == (
         command,
         "http://localhost:8000",

@@ -57,7 +57,7 @@ def start(text: str, host: Target, deadline_s: float = DEADLINE_S) -> Served:
     Raises:
         ConfigError: it cannot be read, does not fit `host`, or did not start; nothing is left running.
     """
-    recipe, deadline_s, log = _read(text, host, deadline_s)
+    recipe, deadline_s, log = read(text, host, deadline_s)
     stack = ExitStack()
     say(f"--serve: starting {recipe.name}")
     server = stack.enter_context(serving(recipe, deadline_s=deadline_s, log=log, signals=False))
@@ -66,7 +66,7 @@ def start(text: str, host: Target, deadline_s: float = DEADLINE_S) -> Served:
     return Served(server, stack)
 
 
-def _read(text: str, host: Target, deadline_s: float) -> tuple[Recipe, float, Path | None]:
+def read(text: str, host: Target, deadline_s: float) -> tuple[Recipe, float, Path | None]:
     try:
         words = shlex.split(text)
     except ValueError as error:
