@@ -69,7 +69,8 @@ RUN: dict[str, Any] = {
     "metrics": {"to": "http://x, bucket b", "created": 100, "delivered": 97, "lost": 3},
 }  # fmt: skip
 LEVEL: dict[str, Any] = {
-    "concurrency": 4, "window_s": 30.0, "requests": 50, "failed": 2, "requests_per_s": 1.5,
+    "level": 4, "concurrency": 4, "kind": "concurrency", "value": 4.0, "title": "4 users", "rate": None, "unsent": None,
+    "arrivals_per_s": 1.75, "in_flight_mean": 3.5, "window_s": 30.0, "requests": 50, "failed": 2, "requests_per_s": 1.5,
     "system_output_tokens_per_s": 100.0, "system_total_tokens_per_s": 350.0, "request_output_tokens_per_s": RATES,
     "ttft_ms": SPREAD, "tpot_ms": SPREAD, "e2e_ms": SPREAD, "token_sources": {"server": 36, "estimated": 12},
     "goodput": {"share": 0.75, "requests_per_s": 1.25, "good": 36, "n": 48}, "slo": [{"met": True}, {"met": True}],
@@ -80,7 +81,7 @@ SUMMARY: dict[str, Any] = {
     "totals": {"offered": 70, "succeeded": 57, "failed": 3, "cancelled": 2, "unsent": 8, "prompt_tokens": 9, "output_tokens": 8},
     "audit": {"offered": 63},
     "slo": {"met": False, "highest_level": 4},
-    "levels": [LEVEL, LEVEL | {"concurrency": 8, "system_output_tokens_per_s": 90.0, "slo": [{"met": True}, {"met": False}]}],
+    "levels": [LEVEL, LEVEL | {"level": 8, "concurrency": 8, "system_output_tokens_per_s": 90.0, "slo": [{"met": True}, {"met": False}]}],
 }  # fmt: skip
 
 
@@ -118,7 +119,7 @@ def test_a_run_that_is_over() -> None:
         "version": "0.1.0", "workers": 2, "begin_ns": STARTED_NS + 500, "begin_ms": 1_795_280_654_658,
         "end_ns": 1_795_280_661_594_001_000, "end_ms": 1_795_280_661_595, "verdict": "suspect", "reasons": "one; two",
         "slo_met": "no", "offered": 63, "succeeded": 57, "failed": 3, "cancelled": 2, "output_tokens": 8, "prompt_tokens": 9,
-        "best_system_output_tokens_per_s": 100.0, "best_level": 4, "error_percent": 5.0, "server_counted_percent": 75.0,
+        "best_system_output_tokens_per_s": 100.0, "best_level": 4, "best_title": "4 users", "error_percent": 5.0, "server_counted_percent": 75.0,
         "points_created": 100, "points_lost": 3,
     }  # fmt: skip
     assert set(point.values) == set(MEASUREMENTS["llm_run"].fields)
@@ -162,7 +163,8 @@ def test_levels_are_as_in_the_summary() -> None:
     ]
     quantiles = {"p50": 2.0, "p90": 4.0, "p95": 5.0, "p99": 6.0}
     assert first.values == {
-        "concurrency": 4, "final": 1, "window_s": 30.0, "requests": 50, "failed": 2, "error_percent": 4.0,
+        "concurrency": 4, "title": "4 users", "value": 4.0, "rate": None, "unsent": None, "arrivals_per_s": 1.75,
+        "in_flight_mean": 3.5, "final": 1, "window_s": 30.0, "requests": 50, "failed": 2, "error_percent": 4.0,
         "goodput_percent": 75.0, "goodput_requests_per_s": 1.25, "requests_per_s": 1.5, "system_output_tokens_per_s": 100.0,
         "system_prompt_tokens_per_s": 250.0, "system_total_tokens_per_s": 350.0, "request_output_tokens_per_s_mean": 10.0,
         **{f"{figure}_{name}": value for figure in ("ttft_ms", "tpot_ms", "e2e_ms") for name, value in quantiles.items()},
@@ -173,6 +175,43 @@ def test_levels_are_as_in_the_summary() -> None:
     plain = next(level_points(RUN, {"levels": [{**LEVEL, "goodput": None, "slo": None}]})).values
     assert (plain["goodput_percent"], plain["slo_met"]) == (None, None)
     assert len(encoded("llm_level", [first, second])) == 2
+
+
+def test_a_level_of_an_open_loop_has_a_number_a_name_and_no_users() -> None:
+    """Its tag is the number; what nobody set is not said, and what nobody sent is."""
+    told = {
+        "level": 2,
+        "concurrency": None,
+        "kind": "rate",
+        "value": 5.0,
+        "title": "5 req/s",
+        "rate": 5.0,
+        "unsent": 3,
+    }
+    (point,) = level_points(RUN, {"levels": [LEVEL | told]})
+    assert (point.time_ns, point.tags) == (STARTED_NS + 2, {"level": "2"})
+    assert {name: point.values[name] for name in ("concurrency", "title", "value", "rate", "unsent")} == {
+        "concurrency": None,
+        "title": "5 req/s",
+        "value": 5.0,
+        "rate": 5.0,
+        "unsent": 3,
+    }
+    (line,) = encoded("llm_level", [point])
+    assert b"concurrency" not in line
+    assert b'title="5 req/s"' in line
+
+
+def test_results_that_know_only_users_are_replayed_too() -> None:
+    """Those of earlier versions: users are the level's name, and its number."""
+    old = {
+        name: value
+        for name, value in LEVEL.items()
+        if name not in {"level", "kind", "value", "title", "rate", "unsent"}
+    }
+    (point,) = level_points(RUN, {"levels": [old]})
+    assert (point.tags, point.values["value"], point.values["title"]) == ({"level": "4"}, 4, None)
+    assert run_point(RUN, {**SUMMARY, "levels": [old]}, now_ns=1).values["best_level"] == 4
 
 
 def test_workers_are_their_last_word() -> None:

@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 from influx_fake import Fake, hangs
 from influx_servers import Influx, open_influx
 from locust_runs import until
-from synthetic_run import BASE_NS, run
+from synthetic_run import BASE_NS, record, run
 from test_merge import clock, journal, of_records
 from test_results import finished
 
-from harness import rows
+from harness import loadpoint, rows
 from harness.cli import main
 from harness.influx import intervals, redelivery
 from harness.influx.bins import Bins
@@ -37,6 +37,7 @@ from harness.influx.course import Course
 from harness.influx.rereading import Lines, Reread
 from harness.influx.schema import MEASUREMENTS, QUANTILES
 from harness.journal import Window, pack
+from harness.loadpoint import LoadPoint
 from harness.record import Outcome, RequestRecord
 from harness.results import RunDirectory
 from harness.seconds import Second
@@ -321,6 +322,44 @@ def test_the_course_of_a_sweep(lines: dict[str, list[bytes]], table: pd.DataFram
         assert row["done_percent"] == pytest.approx(
             100 * (step["end_ns"] < row["time"] + S).sum() / PER_LEVEL
         )
+
+
+def test_the_course_of_an_open_loop(tmp_path: Path) -> None:
+    """Levels by their numbers with the rates they held; what was due and not sent at a second's end is its backlog."""
+    records = [
+        record(str(n), level=n // 4 + 1, scheduled_ns=due, sent_ns=sent, end_ns=end)
+        for n, (due, sent, end) in enumerate(
+            (
+                BASE_NS + due * S // 10,
+                None if sent is None else BASE_NS + sent * S // 10,
+                BASE_NS + end * S // 10,
+            )
+            # At the cap from 0.5 s on: one goes at once, two at 1.2 and 2.2 s, one is given up at 3.5 s without.
+            for due, sent, end in (
+                *((1, 1, 12), (5, 12, 22), (8, 22, 33), (9, None, 35)),
+                *((40, 40, 41), (41, 41, 42), (42, 42, 43), (59, 61, 62)),
+            )
+        )
+    ]
+    path = tmp_path / "t"
+    rows.write(path, records)
+    course = Course()
+    for part in rows.groups(path):
+        course.add(part)
+    points = [LoadPoint(key=key, users=0, kind="rate", rate=2.5 * key, value=2.5 * key) for key in (1, 2)]
+    told: dict[str, Any] = {
+        "events": [{"time_ns": BASE_NS, "what": "load begins", "topic": "start"}],
+        "points": loadpoint.stored(points),
+        "settings": {"arrivals": "poisson", "rates": [2.5, 5.0], "seconds_per_level": 4.0},
+        "workers": [],
+    }
+    found = [values for _, values, _ in course.points(told)]
+    assert [values["backlog"] for values in found] == [3, 2, 1, 0, 0, 1, 0]
+    assert [(values["level"], values["value"]) for values in found] == [(1, 2.5)] * 4 + [(2, 5.0)] * 3
+    assert {(values["step"], values["steps"], values["done_percent"]) for values in found} == {
+        (1, 2, None),
+        (2, 2, None),
+    }
 
 
 def test_a_timed_runs_level_ends_with_its_window(tmp_path: Path) -> None:

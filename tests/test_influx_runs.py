@@ -143,6 +143,44 @@ def test_levels_are_those_of_the_summary(four: tuple[Result, Influx]) -> None:
     assert not rows
 
 
+def test_an_open_loop_shows_what_it_held_and_what_it_held_back(
+    bucket: Influx, server: Server, tmp_path: Path
+) -> None:
+    """Rates by their numbers and in words; the cap's backlog while it grows; replayed, levels and requests are the same."""
+    done = run(
+        *("openai.py", tmp_path / "r", "--host", server.url, *LOAD),
+        *("--rates", "2,12", "--arrivals", "constant", "--seconds-per-level", "4s", "--max-concurrency", "6"),
+        env=bucket.environ,
+    )
+    assert done.code == 0, done.err
+    levels = {row["level"]: row for row in bucket.query('SELECT * FROM "llm_level"')}
+    assert [(row["title"], row["value"], row["rate"], row["final"]) for row in levels.values()] == [
+        ("2 req/s", 2.0, 2.0, 1),
+        ("12 req/s", 12.0, 12.0, 1),
+    ]
+    assert {row.get("concurrency") for row in levels.values()} == {None}
+    for level in done.summary["levels"]:
+        row = levels[str(level["level"])]
+        assert row["unsent"] == level["unsent"]
+        assert row["arrivals_per_s"] == pytest.approx(level["arrivals_per_s"])
+        assert row["in_flight_mean"] == pytest.approx(level["in_flight_mean"])
+    load = pd.DataFrame(bucket.query('SELECT * FROM "llm_load"'))
+    assert set(load.value) == {0.0, 2.0, 12.0}
+    assert set(load.steps) == {2}
+    # 12 a second are due and, after the first 6, 3 a second go: 9 more wait with each second, some 30 in the end.
+    assert 6 <= load.backlog.max() <= 36  # as it was last reported
+    seconds = pd.DataFrame(bucket.query('SELECT * FROM "llm_second"'))
+    assert (seconds.waiting <= seconds.in_flight).all()
+    assert (seconds.in_flight - seconds.waiting).max() <= 6
+    assert seconds.waiting.max() >= 20
+    requests_agree(bucket, done)
+    before = bucket.query('SELECT * FROM "llm_level"')
+    again = replay(done, bucket.environ)
+    assert again.returncode == 0, again.stderr
+    assert bucket.query('SELECT * FROM "llm_level"') == before
+    requests_agree(bucket, done)
+
+
 def test_every_second_of_every_worker_is_there(four: tuple[Result, Influx]) -> None:
     """Whole seconds, none left out, and what began is what was counted in all."""
     done, bucket = four
@@ -170,19 +208,22 @@ def test_what_happened_is_there_as_events(four: tuple[Result, Influx]) -> None:
 
 @pytest.fixture(scope="module")
 def eventful(tmp_path_factory: pytest.TempPathFactory, influx: Influx) -> tuple[tuple[Result, ...], Influx]:
-    """A sweep of 4 workers against a server that tells all about itself and fails now and then; one that ends itself."""
+    """A sweep of 4 workers against a server that tells all about itself and fails now and then; an open loop; one that ends itself."""
     bucket = influx.new_bucket()
     folder = tmp_path_factory.mktemp("eventful")
     with simulator(*SIMULATED, "--speak", "vllm", "--fault", "status:0.05,code=500") as served:
         options = ("--host", served.url, *LOAD, "--slo", "ttft_p95<2s", "--exit-code-on-error", "0")
         levels = ("--levels", "4,8", "--requests-per-level", "4x", *processes(4))
         swept = run("vllm.py", folder / "swept", *options, *levels, env=bucket.environ)
+        arrivals = ("--arrivals", "constant:4", "--max-concurrency", "4", "-t", "4s")
+        opened = run("vllm.py", folder / "opened", *options, *arrivals, env=bucket.environ)
     with simulator(*SIMULATED, "--fault", "status:1,code=401") as served:
         options = ("--host", served.url, *LOAD, "-u", "4", "-t", "60s", "--preflight", "no")
         ended = run("openai.py", folder / "ended", *options, env=bucket.environ)
     assert swept.code == 0, swept.err
+    assert opened.directory.is_dir(), opened.err
     assert "stopped early" in ended.err, ended.err
-    return (swept, ended), bucket
+    return (swept, opened, ended), bucket
 
 
 def test_every_query_of_every_dashboard_returns_rows(eventful: tuple[tuple[Result, ...], Influx]) -> None:

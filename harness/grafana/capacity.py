@@ -1,4 +1,4 @@
-"""Capacity: what a system gives at each level of concurrency. One line a run."""
+"""Capacity: what a system gives at each level: users, or a rate of arrivals, or a length. One line a run."""
 
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ _BY_RUN: Final = {
 _A_BY_RUN: Final = {**_BY_RUN, "filter": {"id": "byRefId", "options": "A"}}
 _RUN_NAME: Final = "${__field.labels.run}"
 _NONE_YET: Final = "no level measured yet"
+_LOAD: Final = "load: users, requests/s or tokens, whichever the levels of the run hold"
 _DASHED: Final = {"custom__lineStyle": {"fill": "dash", "dash": [8, 6]}}
 
 
@@ -30,19 +31,19 @@ def _pairs(x: str, *y: str) -> tuple[dict[str, Any], ...]:
     return tuple({"x": named(x), "y": named(column)} for column in y)
 
 
-def _over_users(title: str, unit: str, description: str, columns: dict[str, str]) -> Panel:
-    """Figures over users; the second one is dashed."""
+def _over_load(title: str, unit: str, description: str, columns: dict[str, str]) -> Panel:
+    """Figures over what the levels held; the second one is dashed."""
     one, *more = columns
     return xy(
         title,
         unit,
         description,
-        Query(select({"users": "concurrency", **columns}, "llm_level", RUN, by="run"), table=True),
-        pairs=_pairs("users", *columns),
+        Query(select({"load": "value", "level": "title", **columns}, "llm_level", RUN, by="run"), table=True),
+        pairs=_pairs("load", *columns),
         no_value=_NONE_YET,
         transformations=(_BY_RUN,),
         overrides=(
-            override("users", unit="count:users", custom__axisLabel="users"),
+            override("load", custom__axisLabel=_LOAD),
             override(one, displayName=f"{_RUN_NAME} {one}" if more else _RUN_NAME),
             *(override(name, displayName=f"{_RUN_NAME} {name}", **_DASHED) for name in more),
         ),
@@ -75,12 +76,15 @@ def _against_latency(title: str, unit: str, formula: str, figure: str, limit: st
 
 _COLUMNS: Final = {
     "run": "run",
+    "level": "title",
     "users": "concurrency",
     "requests": "requests",
     "errors": "error_percent",
     "system output": "system_output_tokens_per_s",
     "system prompt": "system_prompt_tokens_per_s",
     "requests/s": "requests_per_s",
+    "arrivals/s": "arrivals_per_s",
+    "unsent": "unsent",
     **{f"request {q}": f"output_tokens_per_s_{q}" for q in ("p50", "p10")},
     **{f"{name} {q}": f"{name.lower()}_ms_{q}" for name in ("TTFT", "TPOT", "E2E") for q in ("p50", "p95")},
     "goodput": "goodput_percent",
@@ -92,13 +96,14 @@ _TABLE: Final = table(
     "none",
     f"One row a level of a run, as in its levels.csv. Rates of the system: {WINDOW} Latencies and rates of "
     f"one request: {OK_REQUESTS} Errors: failed / measured requests. Goodput: measured requests that met "
-    "every --slo on a single request. Final 0: the run goes on, or its end has not come here.",
+    "every --slo on a single request. Users: none in an open loop; unsent: arrivals that were due and never "
+    "sent. Final 0: the run goes on, or its end has not come here.",
     Query(select(_COLUMNS, "llm_level", RUN), table=True),
     no_value="-",
     transformations=({"id": "organize", "options": {"excludeByName": {"Time": True}}},),
     overrides=(
         override("/^(system|request) /", unit="count:tokens/s"),
-        override("requests/s", unit="reqps"),
+        override("/^(requests|arrivals)\\/s$/", unit="reqps"),
         override("/^(TTFT|E2E) /", unit="ms"),
         override("/^TPOT /", unit="suffix:ms/token"),
         override("goodput", unit="percent"),
@@ -117,15 +122,15 @@ _SLO_TTFT: Final = Variable("slo_ttft_ms", "SLO TTFT p95, ms", _LINE, default="1
 _SLO_TPOT: Final = Variable("slo_tpot_ms", "SLO TPOT p95, ms/token", _LINE, default="50")
 
 _CHARTS: Final = (
-    _over_users(
-        "System output tokens/s against users",
+    _over_load(
+        "System output tokens/s against load",
         "count:tokens/s",
         "Output tokens that arrived in the level's windows, whoever they belong to, over the windows' "
         f"length. {WINDOW}",
         {"system": "system_output_tokens_per_s"},
     ),
-    _over_users(
-        "Per-request tokens/s against users",
+    _over_load(
+        "Per-request tokens/s against load",
         "count:tokens/s",
         "Rate of one request after its first token, (output tokens - 1) / (last content - first content): "
         f"the median, and dashed p10, which nine of ten requests exceed. {OK_REQUESTS}",
@@ -145,16 +150,16 @@ _CHARTS: Final = (
         "tpot_ms_p95",
         "slo_tpot_ms",
     ),
-    _over_users(
-        "Prefill and decode tokens/s against users",
+    _over_load(
+        "Prefill and decode tokens/s against load",
         "count:tokens/s",
         "Prefill: prompt tokens of requests whose first token came in the windows (counted when prefill is "
         "over, and whether or not a cache had them). Decode, dashed: output tokens that arrived in them. "
         f"Both over the windows' length. {WINDOW}",
         {"prefill": "system_prompt_tokens_per_s", "decode": "system_output_tokens_per_s"},
     ),
-    _over_users(
-        "Requests/s against users",
+    _over_load(
+        "Requests/s against load",
         "reqps",
         "Requests that ended well inside the level's windows over their length; dashed those that met "
         f"every --slo on a single request (none without one). {WINDOW}",
@@ -165,7 +170,7 @@ _CHARTS: Final = (
 CAPACITY: Final = Dashboard(
     "tokenswarm-capacity",
     "Capacity",
-    "Each run's levels: throughput of the system and of one request against concurrency, and against "
+    "Each run's levels: throughput of the system and of one request against the load they held, and against "
     "latency.",
     (MODEL, BACKEND, HARDWARE, RUN_SOME, _SLO_TTFT, _SLO_TPOT),
     (*(Row(10, _CHARTS[n : n + 2]) for n in (0, 2, 4)), Row(10, (_TABLE,))),

@@ -88,10 +88,11 @@ _OVER_TIME: Final = (
         ("llm_percentiles", ""),
     ),
     _over_time(
-        "Users",
-        "count:users",
-        "Users that the run wanted, the most in the interval: is it the same load that is compared?",
-        'MAX("level")',
+        "Load",
+        "none",
+        "What the run held, the most in the interval: users, requests/s or tokens, whichever its levels are of. Is it "
+        "the same load that is compared?",
+        'MAX("value")',
         ("llm_load", ""),
     ),
 )
@@ -109,7 +110,7 @@ _APART: Final = 0.02  # below this a change has no colour
 
 def _levels(run: str, mark: str) -> Query:
     columns = {f"{name}{mark}": field for name, field, _, _ in _FIGURES}
-    return Query(select({"users": "concurrency", **columns}, "llm_level", run), table=True)
+    return Query(select({"level": "title", **columns}, "llm_level", run), table=True)
 
 
 def _calculated(left: str, operator: str, right: str, name: str) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def _calculated(left: str, operator: str, right: str, name: str) -> dict[str, An
 
 
 def _arranged() -> dict[str, Any]:
-    order = ["users", *(f"{name}{part}" for name in _NAMES for part in (", baseline", "", ", change"))]
+    order = ["level", *(f"{name}{part}" for name in _NAMES for part in (", baseline", "", ", change"))]
     hidden = [*(f"{name}, ratio" for name in _NAMES), "Time", "Time 1", "Time 2"]
     return {
         "id": "organize",
@@ -154,7 +155,7 @@ _CHANGES: Final = table(
     _levels(OF_BASELINE, ", baseline"),
     no_value="-",
     transformations=(
-        {"id": "joinByField", "options": {"byField": "users", "mode": "outer"}},
+        {"id": "joinByField", "options": {"byField": "level", "mode": "outer"}},
         *(_calculated(name, "/", f"{name}, baseline", f"{name}, ratio") for name in _NAMES),
         *(_calculated(f"{name}, ratio", "-", "1", f"{name}, change") for name in _NAMES),
         _arranged(),
@@ -173,7 +174,7 @@ _RUN_COLUMNS: Final = {
     "name": "name",
     "labels": "labels",
     "best": "best_system_output_tokens_per_s",
-    "at users": "best_level",
+    "at": "best_title",
     "errors": "error_percent",
     "SLO met": "slo_met",
     "succeeded": "succeeded",
@@ -187,7 +188,7 @@ _RUNS: Final = table(
     "none",
     "All runs with the chosen model, backend and hardware, newest first, 500 at most; a click on an id "
     "opens Live run over that run's time. Best: the highest system output tokens/s of its levels, and at "
-    "how many users. Errors: failed / (succeeded + failed). Verdict: can the client's figures be trusted? "
+    "which. Errors: failed / (succeeded + failed). Verdict: can the client's figures be trusted? "
     "Lost: points not in InfluxDB when it was over.",
     Query(select(_RUN_COLUMNS, "llm_run", *_CHOSEN, tail="ORDER BY time DESC LIMIT 500"), table=True),
     no_value="-",

@@ -19,21 +19,21 @@ _ON_THE_RIGHT: Final = {
 }
 
 _MONEY: Final = series(
-    "System and per-request throughput against concurrency",
+    "System and per-request throughput against the load",
     "count:tokens/s",
     f"Left: what the server gives to all. {SYSTEM} Right: what one user gets. {ONE_REQUEST} {SKETCHED} p10: "
-    "nine of ten requests are faster. Steps in grey: the users that the run wants, on an axis of its own "
-    "that is not drawn (their number is in the legend).",
+    "nine of ten requests are faster. Steps in grey: the load that the run holds (users, requests/s or tokens, "
+    "whichever its levels are of), on an axis of its own that is not drawn (the number is in the legend).",
     seconds({"system": OUTPUT}),
     percentiles({"per request p50": "output_tokens_per_s_p50", "per request p10": "output_tokens_per_s_p10"}),
-    gauges("llm_load", {"users": 'LAST("level")'}),
+    gauges("llm_load", {"load": 'LAST("value")'}),
     no_value=_NO_RUN,
     overrides=(
         fixed("system", "green", custom__fillOpacity=10, custom__axisLabel="system"),
         *(fixed(f"per request {q}", COLOURS[q], **_ON_THE_RIGHT) for q in ("p50", "p10")),
         fixed(
-            "users",
-            unit="count:users",
+            "load",
+            unit="none",
             custom__axisPlacement="hidden",
             custom__lineInterpolation="stepAfter",
             custom__lineWidth=1,
@@ -77,20 +77,23 @@ _FLOW: Final = (
         "In flight and backlog",
         "count:req",
         "At the end of each second, all workers together; of a wider interval the mean over its seconds. "
-        "In flight: given to users and not over. Backlog: of these not sent yet, for they wait for a "
-        "connection. Users: that are up. In flight below users: somebody thinks, or has nothing left to do.",
+        "In flight: due and not over. Backlog: of these not sent yet, for they wait for a connection or, in an open "
+        "loop, for --max-concurrency; held back: those that wait for --max-concurrency. Users: that are up; in an "
+        "open loop each arrival brings one. In flight below users: somebody thinks, or has nothing left to do.",
         seconds({"in flight": 'SUM("in_flight")', "backlog": 'SUM("waiting")', "users": 'SUM("users")'}),
+        gauges("llm_load", {"held back": 'LAST("backlog")'}),
         no_value=_NO_RUN,
         overrides=(
             fixed("in flight", "blue"),
             fixed("backlog", "orange"),
+            fixed("held back", "red", custom__lineStyle={"fill": "dash", "dash": [8, 6]}),
             fixed("users", custom__lineInterpolation="stepAfter", custom__lineWidth=1),
         ),
     ),
     series(
         "Arrivals and completions",
         "reqps",
-        "Requests a second, all workers together. Scheduled: that were due. Sent: whose first byte went "
+        "Requests a second, all workers together. Scheduled: that were due; in an open loop these are the arrivals. Sent: whose first byte went "
         "out. Completed: that ended well. Scheduled above sent: the client or its connections do not keep "
         "up; sent above completed: the server's queue grows, or requests fail.",
         seconds({"scheduled": 'SUM("scheduled")', "sent": 'SUM("sent")', "completed": 'SUM("succeeded")'}),
@@ -155,7 +158,7 @@ _SLOWEST: Final = {
     "tpot": "tpot_ms",
     "prompt": "prompt_tokens",
     "output": "output_tokens",
-    "users": "level",
+    "level": "level",
     **{name: name for name in ("phase", "worker", "outcome", "request_id")},
 }
 _SINGLE: Final = table(
@@ -177,7 +180,7 @@ _SINGLE: Final = table(
 LIVE_RUN: Final = Dashboard(
     "tokenswarm-live",
     "Live run",
-    "One run while it goes on: system and per-request throughput against concurrency, latencies, load, "
+    "One run while it goes on: system and per-request throughput against the load, latencies, load, "
     "errors, goodput.",
     (MODEL, BACKEND, HARDWARE, RUN_ONE),
     (

@@ -67,8 +67,8 @@ TILES: Final = (
     stat(
         "In flight",
         "none",
-        "Requests given to users and not over, at the end of the newest second, all workers together. "
-        "Those that wait for a connection are among them.",
+        "Requests that are due and not over, at the end of the newest second, all workers together. "
+        "Those that wait for a connection or, in an open loop, for --max-concurrency are among them.",
         seconds({"in flight": 'SUM("in_flight")'}),
         line=True,
         no_value="no run",

@@ -12,8 +12,9 @@ from harness.influx.lines import encoders
 from harness.influx.point import INTERVAL_S, SECOND, Json, Point, Values
 from harness.influx.schema import QUANTILES
 from harness.live import Sketch, View
+from harness.loadpoint import LoadPoint
 from harness.parts import Parts
-from harness.plan import Plan
+from harness.plan import Plan, Segment
 from harness.server_metrics import Sample
 
 __all__ = ["Directed", "RunPoints"]
@@ -53,8 +54,12 @@ class RunPoints:
 
     def window(self, level: int, view: View) -> None:
         """A level is over, `view` being what its requests were; the results will know more."""
+        point = next((one for one in self._run.plan.points() if one.key == level), LoadPoint.of_users(level))
         values: Values = {
-            "concurrency": level,
+            "concurrency": point.users or None,
+            "title": point.title,
+            "value": point.value,
+            "rate": point.rate,
             "final": 0,
             "requests": view.count("e2e_ms"),
             **_quantiles(view.sketches),
@@ -108,10 +113,11 @@ class RunPoints:
         share = segment and segment.quota and 100 * segment.done() / segment.quota
         begin_ns = (now_ns // SECOND - 1) * SECOND
         values: Values = {
-            "level": 0 if segment is None or plan.is_stopped else segment.level,
+            **_held(None if plan.is_stopped else segment),
             "step": None if segment is None else plan.at + 1,
-            "steps": len(plan.segments) if plan.is_sweep else None,
+            "steps": len(plan.segments) if plan.is_sweep and plan.more is None else None,
             "done_percent": share,
+            "backlog": None if segment is None or segment.due is None else segment.backlog(),
             "workers": here,
             "workers_missing": there - here,
             "t_s": max(0, begin_ns - self._begun_ns) / 1e9,
@@ -140,6 +146,13 @@ class RunPoints:
 
     def _line(self, name: str, point: Point) -> bytes:
         return self._encoders[name].line(point.time_ns, point.values, **point.tags)
+
+
+def _held(segment: Segment | None) -> Values:
+    """`level` and `value` of `llm_load`."""
+    if segment is None or not segment.level:
+        return {"level": 0, "value": 0.0}
+    return {"level": segment.level, "value": segment.point.value}
 
 
 def _quantiles(sketches: Mapping[str, Sketch]) -> Values:

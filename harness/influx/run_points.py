@@ -114,7 +114,8 @@ def _what_came_of_it(summary: Json) -> Values:
         "output_tokens": totals.get("output_tokens"),
         "prompt_tokens": totals.get("prompt_tokens"),
         "best_system_output_tokens_per_s": best.get("system_output_tokens_per_s"),
-        "best_level": best.get("concurrency"),
+        "best_level": None if not best else _key(best),
+        "best_title": best.get("title"),
         "error_percent": percent(failed, (succeeded or 0) + (failed or 0)),
         "server_counted_percent": _counted_by_server(summary.get("levels", ())),
     }
@@ -130,13 +131,19 @@ def level_points(run: Json, summary: Json) -> Iterator[Point]:
     """`llm_level` as in summary.json, one a level."""
     begun = started_ns(run)
     for entry in summary.get("levels", ()):
-        level = int(entry["concurrency"])
+        level = _key(entry)
         rates = entry.get("request_output_tokens_per_s") or {}
         good = entry.get("goodput") or {}
         output, total = (entry.get(f"system_{whose}_tokens_per_s") for whose in ("output", "total"))
         share = good.get("share")
         values: Values = {
-            "concurrency": level,
+            "concurrency": entry.get("concurrency"),
+            "title": entry.get("title"),
+            "value": entry.get("value", entry.get("concurrency")),
+            "rate": entry.get("rate"),
+            "unsent": entry.get("unsent"),
+            "arrivals_per_s": entry.get("arrivals_per_s"),
+            "in_flight_mean": entry.get("in_flight_mean"),
             "final": 1,
             "window_s": entry.get("window_s"),
             "requests": entry.get("requests"),
@@ -153,6 +160,11 @@ def level_points(run: Json, summary: Json) -> Iterator[Point]:
             "slo_met": _met_all(entry.get("slo")),
         }
         yield Point(begun + level, values, {"level": str(level)})
+
+
+def _key(entry: Json) -> int:
+    """A level's name; its users in results that know of nothing else."""
+    return int(entry["level"] if "level" in entry else entry["concurrency"])
 
 
 def _quantiles(entry: Json, rates: Json) -> Values:

@@ -42,7 +42,10 @@ RUN: Final = Measurement(
         "output_tokens": count("output tokens of all requests, from requests.parquet", "tokens"),
         "prompt_tokens": count("prompt tokens of all requests, from requests.parquet", "tokens"),
         "best_system_output_tokens_per_s": number("tokens/s", "the highest of its levels"),
-        "best_level": count("users at which it was reached"),
+        "best_level": count(
+            "the level at which it was reached: users, or its number in a sweep over anything else"
+        ),
+        "best_title": text("the same in words, e.g. 8 users or 5 req/s"),
         "error_percent": number("percent", "failed / (succeeded + failed)"),
         "server_counted_percent": number(
             "percent", "of the measured answers whose tokens anybody counted, those that the server did"
@@ -65,7 +68,7 @@ PERCENTILES: Final = Measurement(
     {
         **quantiles("of the interval's measured requests"),
         "requests": count("measured requests that ended well in it", "requests"),
-        "level": count("users held"),
+        "level": count("the level held: users, or its number in a sweep over anything else"),
     },
     rewritten=True,
 )
@@ -77,10 +80,21 @@ LOAD: Final = Measurement(
     "the second's start, a whole second",
     ("run",),
     {
-        "level": count("users wanted now: the level under way; 0 while they come up or go", "users"),
+        "level": count(
+            "the level under way: users wanted, or its number in a sweep over anything else; 0 while users come up or go"
+        ),
+        "value": number(
+            "",
+            "what it holds, by number: users, requests/s, or tokens; 0 as above; absent where one number does not say it",
+        ),
         "step": count("which step of the sweep: 1, 2, ..."),
-        "steps": count("of how many; absent without --levels"),
-        "done_percent": number("percent", "of the step's requests; absent without --levels"),
+        "steps": count("of how many; absent without a sweep, and in a search"),
+        "done_percent": number("percent", "of the step's requests; absent where it has no number of them"),
+        "backlog": count(
+            "open loop: arrivals that are due and wait for --max-concurrency, as last reported (every 3 s); replayed: those that were sent later; "
+            "absent in a closed loop",
+            "requests",
+        ),
         "workers": count("workers heard"),
         "workers_missing": count("workers that were there and are not heard"),
         "t_s": number("s", "since load began"),
@@ -90,12 +104,20 @@ LOAD: Final = Measurement(
 
 LEVEL: Final = Measurement(
     "llm_level",
-    "One point a level of concurrency: while load runs from sketches, when the run is over as in summary.json.",
+    "One point a level: while load runs from sketches, when the run is over as in summary.json.",
     "the process that directs the run",
     "`started_at` of run.json, and `level` ns",
     ("run", "level"),
     {
-        "concurrency": count("users; the tag as a number", "users"),
+        "concurrency": count("users; absent in an open loop, where arrivals decide", "users"),
+        "title": text("what it held, e.g. 8 users, 5 req/s or 1024 prompt tokens"),
+        "value": number(
+            "", "the same as a number: users, requests/s, or tokens; absent where one number does not say it"
+        ),
+        "rate": number("requests/s", "arrivals asked for, in a sweep over rates"),
+        "arrivals_per_s": number("requests/s", "requests that were due in the windows"),
+        "in_flight_mean": number("requests", "under way at once, mean over the windows"),
+        "unsent": count("arrivals that were due and never sent; absent in a closed loop", "requests"),
         "final": count("1: as in summary.json; 0: so far"),
         "window_s": number("s", "how long was measured, all repeats together"),
         "requests": count("measured requests", "requests"),
@@ -131,7 +153,7 @@ EVENT: Final = Measurement(
     {
         "title": text("in a few words"),
         "text": text("in full"),
-        "level": count("users wanted then"),
+        "level": count("the level then: users, or its number in a sweep over anything else"),
     },
 )
 

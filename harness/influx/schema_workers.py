@@ -35,8 +35,11 @@ SECOND: Final = Measurement(
         "prompt_tokens": number(
             "tokens", "prompt tokens of responses whose end came in it (replayed: whose first token did)"
         ),
-        "in_flight": count("requests given to users and not over, at its end", "requests"),
-        "waiting": count("of these not sent yet, at its end: waiting for a connection", "requests"),
+        "in_flight": count("requests that are due and not over, at its end", "requests"),
+        "waiting": count(
+            "of these not sent yet, at its end: they wait for a connection or, in an open loop, for --max-concurrency",
+            "requests",
+        ),
         "users": count("users that are up, at its end"),
     },
     rewritten=True,
@@ -62,9 +65,9 @@ REQUEST: Final = Measurement(
         "seq": count("the worker's count of its requests: 1, 2, ...; a gap is a lost point"),
         "request_id": text("the id, as in requests.parquet and sent to the server"),
         "name": text("the request's name in Locust"),
-        "level": count("users held when it was sent"),
+        "level": count("the level then: users held, or its number in a sweep over anything else"),
         "repeat": count("which pass over the levels"),
-        "phase": text("warmup, measure or drain"),
+        "phase": text("warmup, measure, drain or probe"),
         "error_class": text("why it failed"),
         "http_status": count("of the answer"),
         "finish_reason": text("why the server stopped"),

@@ -44,8 +44,8 @@ class Streaming(Protocol):
 class Counts:
     """Where a worker stands, in all since load began."""
 
-    offered: int  # requests given leave
-    in_flight: int
+    offered: int  # requests that were due
+    in_flight: int  # of these, not over
     waiting: int  # of those in flight, not sent yet
     users: int
 
@@ -204,7 +204,7 @@ class Tally:
         its = self._bins[second]
         counts, before = its.counts or self._last, its.before or self._last
         values = {
-            "scheduled": counts.offered - before.offered,
+            "scheduled": max(0, counts.offered - before.offered),  # less where a backlog was given up
             "sent": max(0, counts.sent - before.sent),
             "succeeded": its.succeeded,
             "failed": its.failed,

@@ -16,6 +16,7 @@ from pathlib import Path
 from harness import files, slo
 from harness.clock import unix_now_ns
 from harness.errors import ConfigError
+from harness.feed import Feed
 from harness.grafana.access import read_url
 from harness.grafana.links import run_link
 from harness.influx import access
@@ -25,7 +26,7 @@ from harness.influx.point import Json
 from harness.influx.sink import Sink, open_sink
 from harness.influx.tally import Counts
 from harness.live import View
-from harness.load import Feed, Load
+from harness.load import Load
 from harness.orders import Points
 from harness.server_metrics import Sample
 
@@ -68,8 +69,9 @@ class Watch:
             return None
 
         def counts() -> Counts:
-            waiting = load.in_flight - len(load.engine.flying)
-            return Counts(load.offered, load.in_flight, max(0, waiting), users())
+            held = sum(tally.backlog for tally in load.tallies())  # due, and not given to anybody yet
+            waiting = max(0, load.in_flight - len(load.engine.flying))
+            return Counts(load.offered + held, load.in_flight + held, waiting + held, users())
 
         slos = load.settings.slos
         self._part = PartPoints(
