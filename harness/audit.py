@@ -4,7 +4,7 @@ A leave to send (`offered`) ends in exactly one row: succeeded, failed (by error
 and in all,
 
     offered = succeeded + failed + cancelled + unaccounted         unaccounted: leaves without a row
-    planned = offered + unsent                                     in a sweep; a timed run has no plan
+    planned + probes = offered + unsent                            in a sweep; a timed run has no plan
 
 Everything but `offered` is counted from the rows. A worker's signed totals have to agree with its rows, class by class,
 and with themselves; rows may be missing only where it is known why: journal lines that its disk refused, or a journal
@@ -58,14 +58,18 @@ def account(
     failed: Counter[str] = Counter()
     for one in workers:
         failed.update(one["failed"])
-    over = planned is not None and sums["offered"] > planned and not any(map(_may_be_doubled, workers))
+    probes = int((requests["phase"] == "probe").sum()) if "phase" in requests else 0  # beside the plan
+    over = (
+        planned is not None and sums["offered"] - probes > planned and not any(map(_may_be_doubled, workers))
+    )
     differences = [f"{_many(sums['offered'])} offered where {planned:,} were planned"] if over else []
     return {
         "reconciles": not differences and all(one["reconciles"] for one in workers),
         "planned": planned,
         **sums,
         "failed": dict(sorted(failed.items())),
-        "unsent": None if planned is None else max(0, planned - sums["offered"]),
+        "probes": probes,
+        "unsent": None if planned is None else max(0, planned - (sums["offered"] - probes)),
         "differences": differences,
         "workers": workers,
     }

@@ -25,7 +25,9 @@ def cautions(settings: Settings) -> Iterator[str]:
             f"{target} is this machine, and {settings.proxy.variable} names a proxy for it all the same: "
             f"NO_PROXY={target.host} goes past it"
         )
-    streams = max(settings.levels, default=settings.users or 1)
+    sought = settings.load.search
+    highest = [] if sought is None or sought.kind != "concurrency" else [int(sought.high)]
+    streams = max([*settings.levels, *highest], default=settings.users or 1)
     if warning := capacity.warning(streams, None, tls=target.tls):
         yield warning
     ramp_s = (settings.users or 1) / (settings.spawn_rate or 1)

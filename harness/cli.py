@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness import __version__, collect, demo, sizing
+from harness.campaign import cli as campaign
 from harness.errors import ConfigError
 from harness.grafana import cli as dashboards
 from harness.influx import replay
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     dashboards.add_parser(subparsers)
     sizing.add_parser(subparsers)
     replay.add_parser(subparsers)
+    campaign.add_parser(subparsers)
     return parser
 
 

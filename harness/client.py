@@ -17,7 +17,7 @@ from harness.clock import now_ns
 from harness.decode import decode, has_content
 from harness.engine import Engine
 from harness.errors import ErrorClass
-from harness.exchange import Exchange, SetUp
+from harness.exchange import Exchange
 from harness.leave import Slot
 from harness.received import Received
 from harness.record import Outcome, RequestRecord, StampSource, TokenSource
@@ -42,6 +42,7 @@ class _Labels(NamedTuple):
     scheduled_ns: int
     prompt_tokens: int | None
     max_tokens: int
+    session: tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +64,43 @@ class Client:
         return self.at or self.engine.target
 
     def run(
-        self, ask: Ask, slot: Slot, *, name: str, scheduled_ns: int, prompt_tokens: int | None
+        self,
+        ask: Ask,
+        slot: Slot,
+        *,
+        name: str,
+        scheduled_ns: int,
+        prompt_tokens: int | None,
+        session: tuple[str, int] | None = None,
+        hear: Callable[[RequestRecord, str], object] = lambda _record, _spoken: None,
     ) -> RequestRecord:
-        """Send one request and wait for its end. `prompt_tokens`: what the prompt was sized to."""
+        """Send one request and wait for its end.
+
+        Args:
+            ask: what to ask.
+            slot: the leave to do so.
+            name: what it counts under.
+            scheduled_ns: when it was due.
+            prompt_tokens: what the prompt was sized to.
+            session: id of the chat that it is a turn of, and which.
+            hear: told what came of it, and the answer without reasoning.
+        """
         request_id = self.id_prefix + uuid4().hex
         exchange = Exchange(self._payload(ask, request_id), self._has_content)
         try:
             self.engine.perform(exchange)
         finally:  # also when the greenlet is killed in mid-request: what was measured is kept
-            labels = _Labels(request_id, name, self.worker, slot, scheduled_ns, prompt_tokens, ask.max_tokens)
-            record = self._record(labels, exchange)
+            labels = _Labels(
+                request_id, name, self.worker, slot, scheduled_ns, prompt_tokens, ask.max_tokens, session
+            )
+            answer = decode(self.backend, exchange.received, self.engine.drain)
+            record = self._record(labels, exchange, answer)
             self.keep(record, exchange)
+        hear(record, answer.spoken)
         return record
 
-    def _record(self, labels: _Labels, exchange: Exchange) -> RequestRecord:
-        answer = decode(self.backend, exchange.received, self.engine.drain)
+    def _record(self, labels: _Labels, exchange: Exchange, answer: Answer) -> RequestRecord:
         outcome, error_class, message = _judge(exchange, answer)
-        set_up = exchange.set_up or SetUp()
         return RequestRecord(
             request_id=labels.request_id,
             name=labels.name,
@@ -120,10 +141,12 @@ class Client:
             acceptance_rate=answer.acceptance_rate,
             batch_size=answer.batch_size,
             retry_after_s=answer.retry_after_s,
-            dns_ms=_ms(set_up.dns_ns),
-            connect_ms=_ms(set_up.connect_ns),
-            tls_ms=_ms(set_up.tls_ns),
+            dns_ms=_ms(exchange.set_up.dns_ns),
+            connect_ms=_ms(exchange.set_up.connect_ns),
+            tls_ms=_ms(exchange.set_up.tls_ns),
             reconnects=exchange.reconnects,
+            session_id=labels.session and labels.session[0],
+            turn=labels.session and labels.session[1],
             text=answer.text or None,
         )
 

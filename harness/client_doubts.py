@@ -10,6 +10,7 @@ the whole run and over each level, for a squeezed level must not hide in a long 
 docs/metrics.md has the limits and why they are what they are. A rule never fires on what was not measured.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -49,14 +50,14 @@ class Rule:
     ] = ()  # rules that say the same: one that is worse, or as bad and comes first, is enough
 
 
-def findings(rows: Sequence[Second], windows: Sequence[Window]) -> list[Finding]:
-    """Doubts about the client, worker by worker."""
+def findings(rows: Sequence[Second], windows: Sequence[Window], *, capped: bool = False) -> list[Finding]:
+    """Doubts about the client, worker by worker. `capped`: that requests go out late is what the user's cap is for."""
     workers = sorted({row.worker for row in rows})
     found: list[Finding] = []
     for worker in workers:
         whose = f"worker {worker}: " if len(workers) > 1 else ""
         mine = [row for row in rows if row.worker == worker]
-        for status, reason in _of_worker(mine, windows, _rules(by_kernel=_by_kernel(mine))):
+        for status, reason in _of_worker(mine, windows, _rules(by_kernel=_by_kernel(mine), capped=capped)):
             found.append((status, whose + reason))
     return found
 
@@ -118,9 +119,10 @@ def _when(name: str, seconds: float, total: float) -> str:
     return f"{name.strip()} in {seconds:.0f} of {total:.0f} s".strip()
 
 
-def _rules(*, by_kernel: bool) -> tuple[Rule, ...]:
+def _rules(*, by_kernel: bool, capped: bool) -> tuple[Rule, ...]:
     """In the order in which they are looked at; `told_by` counts in it."""
     late = LATE_MS[by_kernel]
+    sends = (math.inf, math.inf) if capped else late
     return (
         Rule(
             lambda row: row.taken_percent, 33, 50,
@@ -150,7 +152,7 @@ def _rules(*, by_kernel: bool) -> tuple[Rule, ...]:
             "the client's event loop was late by {value} ms half of the time {when} (limit {limit} ms)", _cause, (4,),
         ),
         Rule(
-            lambda row: row.late_send_ms_p99, *late,
+            lambda row: row.late_send_ms_p99, *sends,
             "requests went out {value} ms after they were due {when} (p99 of a second, limit {limit} ms)",
             lambda _: ": the load was not the one asked for; add workers, or ask for less", (3, 4, 5),
         ),

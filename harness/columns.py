@@ -114,6 +114,7 @@ def _column(name: str, values: Sequence[Any] | None, length: int) -> pa.Array:
 def _figures(stamps: Mapping[str, _Known], columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
     """The derived figures; `RequestRecord`'s properties of the same names say what they are."""
     streamed = columns["streamed"].to_numpy(zero_copy_only=False)
+    due = stamps["scheduled_ns"]
     sent, first, last = (stamps[f"{name}_ns"] for name in ("sent", "first_content", "last_content"))
     output, prompt, of_first = (
         _Known.of(columns[name]).within(EXACT)
@@ -122,6 +123,8 @@ def _figures(stamps: Mapping[str, _Known], columns: Mapping[str, pa.Array]) -> d
     ttft, ttft_there = _ms(sent, first)
     ttfa, ttfa_there = _ms(sent, stamps["first_answer_ns"])
     e2e, e2e_there = _ms(sent, last)
+    late_ttft, late_ttft_there = _ms(due, first)
+    late_e2e, late_e2e_there = _ms(due, last)
     tokens = output.values - np.where(of_first.values == 0, 1, of_first.values)
     elapsed, both = _apart(first, last)
     decoded = streamed & output.there & both & (tokens >= 1) & (elapsed > 0)
@@ -130,6 +133,8 @@ def _figures(stamps: Mapping[str, _Known], columns: Mapping[str, pa.Array]) -> d
             "ttft_ms": _floats(ttft, ttft_there & streamed),
             "ttfa_ms": _floats(ttfa, ttfa_there & streamed),
             "e2e_ms": _floats(e2e, e2e_there),
+            "ttft_scheduled_ms": _floats(late_ttft, late_ttft_there & streamed),
+            "e2e_scheduled_ms": _floats(late_e2e, late_e2e_there),
             "tpot_ms": _floats(elapsed / tokens / 1e6, decoded),
             "output_tokens_per_s": _floats(tokens * 1e9 / elapsed, decoded),
             "total_tokens_per_s": _floats(

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
+from harness import loadpoint
 from harness.windows import Streams, floats
 
 __all__ = [
@@ -34,6 +35,8 @@ Finding = tuple[str, str]  # ("suspect" | "invalid", reason)
 _SEVERITY: Final = ("valid", "suspect", "invalid")
 
 OFF: Final = 0.10  # of the size asked for
+NEAR: Final = 0.01
+MANY_UNSENT: Final = 0.01  # of the arrivals that were due
 OFF_ESTIMATED: Final = 0.50  # where the size is but an estimate
 MANY_OFF: Final = 0.05  # of a level's requests
 SUSPECT_FAILED, INVALID_FAILED = 0.01, 0.20  # of a level's requests
@@ -57,8 +60,9 @@ def of_table(requests: pd.DataFrame, streams: Streams, planned: int | None) -> I
     rows = len(requests)
     if not rows:
         yield "invalid", "no request was recorded"
-    if planned is not None and planned < rows:
-        yield "suspect", f"{rows} requests were recorded where {planned} were planned"
+    wanted = int((requests["phase"] != "probe").sum())
+    if planned is not None and planned < wanted:
+        yield "suspect", f"{wanted} requests were recorded where {planned} were planned"
     estimated = int((requests["token_source"] == "estimated").sum())
     if estimated:
         reason = (
@@ -87,8 +91,9 @@ def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterat
     `timed`: its end was a time and not a number of requests. `own_ends`: the user asked for answers that may
     end by themselves.
     """
-    name = f"level {level['concurrency']}"
+    name = f"level {loadpoint.short(level)}"
     yield from _of_outcomes(name, level)
+    yield from _of_unsent(name, level)
     yield from _of_window(name, level, timed=timed)
     if level["zero_counted"]:
         yield (
@@ -123,11 +128,27 @@ def _of_outcomes(name: str, level: Mapping[str, Any]) -> Iterator[Finding]:
         yield "suspect", f"{name}: only {succeeded} successful request{plural}, where {FEW} are few"
 
 
+def _of_unsent(name: str, level: Mapping[str, Any]) -> Iterator[Finding]:
+    unsent = level.get("unsent")
+    if not unsent:
+        return
+    due, cap = unsent + level["requests"], level.get("max_concurrency")
+    cure = (
+        f"raise --max-concurrency {cap}"
+        if cap
+        else "add workers or ask for less, unless a worker was lost or stopped"
+    )
+    said = f"{unsent:,} of {due:,} arrivals ({100 * unsent / due:.3g} %) were due and never sent"
+    status = "invalid" if unsent > MANY_UNSENT * due else "suspect"
+    yield status, f"{name}: {said}: what they would have waited is in no figure; {cure}"
+
+
 def _of_window(name: str, level: Mapping[str, Any], *, timed: bool) -> Iterator[Finding]:
     if not level["windows"]:
         yield "suspect", f"{name}: no measuring window was recorded, so the system's rates are not measured"
     shortest, typical_ms = level["window_s_shortest"], level["e2e_ms"]["median"]
-    if shortest is not None and typical_ms is not None and shortest * 1e3 < typical_ms:
+    is_wave = level.get("wave")  # as long as its slowest request, and no shorter
+    if not is_wave and shortest is not None and typical_ms is not None and shortest * 1e3 < typical_ms:
         typical = f"the median request of {typical_ms / 1e3:.3g} s"
         cure = "raise -t" if timed else "raise --requests-per-level"
         yield "suspect", f"{name}: a window of {shortest:.3g} s is shorter than {typical}; {cure}"
@@ -201,8 +222,8 @@ def lengths(
 ) -> dict[str, int | float | None]:
     """Did these requests have the length that was asked for?
 
-    `asked` counts also those that nobody counted, `compared` only those both known; an estimate is off if it is by
-    half. The medians are of those that are off, tokens.
+    `asked` counts also those that nobody counted, `compared` only those both known; `near` are those within one in a
+    hundred, `mean_share_off` the mean of count / asked - 1. An estimate is off if it is by half. The medians are of those that are off, tokens.
     """
     asked, got = floats(ok[f"requested_{what}"]), floats(ok[what])
     gap = got - asked
@@ -217,12 +238,17 @@ def lengths(
     def count(these: Any) -> int:  # noqa: ANN401  an array of truths
         return int(np.count_nonzero(these))
 
-    found = {
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = gap / asked
+    known = share[np.isfinite(share)]
+    found: dict[str, int | float | None] = {
         "asked": count(~np.isnan(asked)),
         "compared": count(~np.isnan(gap)),
         "got_equal": count(gap == 0),
         "shorter": count(gap < 0),
         "longer": count(gap > 0),
+        "near": count(np.abs(known) <= NEAR),
+        "mean_share_off": float(known.mean()) if len(known) else None,
         "off": count(off),
         "off_shorter": count(off & (gap < 0)),
         "off_longer": count(off & (gap > 0)),

@@ -4,7 +4,8 @@
     5   results are missing. It outranks the next ones: what is not there cannot be judged
     4   the verdict is `invalid` and `--require-valid` was given
     3   an SLO was missed, or could not be judged: a gate that could not look does not open. It outranks Locust's
-        1, which it may explain; what outranks it says that there is nothing to judge by
+        1, which it may explain; what outranks it says that there is nothing to judge by. Of a search: no load met
+        them; that some did not, and what failed there, is what a search is made of, and it ends with 0
     -   otherwise Locust's own rule: 1 if requests failed, else 0
 
 Values in, values out.
@@ -33,7 +34,7 @@ def missing(
     if interrupted:
         reasons.append("interrupted")
     totals = [statement["totals"] for statement in statements]
-    offered = sum(total["offered"] for total in totals)
+    offered = sum(total["offered"] - total.get("probes", 0) for total in totals)
     if not offered:
         reasons.append("no request was sent")
     if planned is not None and offered < planned:
@@ -53,6 +54,8 @@ def exit_code(
         return INCOMPLETE
     if require_valid and summary is not None and summary["verdict"]["status"] == "invalid":
         return NOT_VALID
+    if summary is not None and (sought := summary.get("search")):
+        return SLO_MISSED if sought["value"] is None else 0
     if summary is not None and (judged := summary.get("slo")) and judged["met"] is not True:
         return SLO_MISSED
     return None

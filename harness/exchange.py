@@ -70,7 +70,7 @@ class Exchange:
         self.failure: tuple[ErrorClass, str] | None = None
         self.sent_ns: int | None = None
         self.end_ns: int | None = None  # set when the response is complete, or will not be
-        self.set_up: SetUp | None = None  # None: a kept-alive connection served it
+        self.set_up = SetUp()  # nothing in it: a kept-alive connection served it
         self.reconnects = 0
         self._stirred = Event()
         self._check_ns = 0

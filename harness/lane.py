@@ -6,44 +6,37 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Protocol
 
-from harness import backend_choice, distributions, sizers, trial, workload
+from harness import backend_choice, content_options, distributions, menus, sizers, trial
 from harness.api_key import read_secret
 from harness.asker import Asker
-from harness.backends import find
+from harness.backends import find, refuse_images
 from harness.backends.base import Ask, Backend
 from harness.client import Client
 from harness.clock import now_ns
 from harness.control import Session, session
+from harness.conversation import Conversation, session_id
+from harness.datasets.dataset import Dataset
 from harness.distributed.bundle import Share
 from harness.distributions import Distribution
 from harness.engine import Engine
 from harness.errors import ConfigError
 from harness.exchange import Exchange
-from harness.id_prompts import IdPrompts
+from harness.menu import Menu
 from harness.options import Settings
 from harness.probe import Facts, probe
-from harness.prompts import Composer
+from harness.recipes import recipes
 from harness.record import RequestRecord
 from harness.secrecy import hide
 from harness.server_sizer import ServerSizer
 from harness.sizers import Sizer
+from harness.talk import Talk
 from harness.target import Target
-from harness.workload import RequestSpec, Sharing, Workload
+from harness.traces import Due
+from harness.workload import Sharing
 
 _TELL_EVERY_NS = 2_000_000_000
 
 Say = Callable[[str], None]
-
-
-class Work(Protocol):
-    """What there is to send."""
-
-    @property
-    def inexact(self) -> int:
-        """Prompts that are not of the size asked for."""
-
-    def take(self) -> RequestSpec:
-        """The next request; must not take longer than microseconds."""
 
 
 class UserClass(Protocol):
@@ -60,8 +53,10 @@ class UserClass(Protocol):
 class Lane:
     """What one user class sends: its backend, its work, and how to ask."""
 
+    kind: str  # the user class
     client: Client
-    workload: Work
+    menu: Menu
+    datasets: Sequence[Dataset | None]  # behind the menu's supplies, in their order; none on a worker
     sizer: Sizer | None  # None on a worker: it sizes nothing
     facts: Facts
     settings: Settings
@@ -69,14 +64,25 @@ class Lane:
     output_tokens: str
     asker: Asker
 
-    def spec(self, prompt: str | Sequence[int] | None, max_tokens: int | None) -> tuple[Ask, int | None]:
-        """(what to ask, the tokens its prompt was sized to); a prompt of the user's own is not sized."""
-        spec: RequestSpec | None = None
-        if prompt is None or max_tokens is None:
-            spec = self.workload.take()
-        own = spec.prompt if prompt is None and spec else prompt or ""
-        ask = self.asker.ask(own, spec.output_tokens if max_tokens is None and spec else max_tokens or 0)
-        return ask, spec.requested_prompt_tokens if prompt is None and spec else None
+    def begin(self, level: int, number: int | None, due: Due | None) -> Talk:
+        """A user's next request, or chat. `number`: an arrival's in the run; None: this process counts by itself."""
+        by_number = number is not None
+        number = self.menu.numbers.next() if number is None else number
+        supply = self.menu.pick(number, level)
+        want = supply.want(number, due, by_number=by_number)
+        chat = None
+        if want.sizes or want.later or supply.chats or supply.turns:
+            whose = self.kind if supply.name is None else f"{self.kind}/{supply.name}"
+            chat = Conversation(session_id(whose, number), context=self.facts.context)
+        return Talk(level, number, supply, want, chat)
+
+    def ask(self, talk: Talk | None, prompt: str | Sequence[int] | None, max_tokens: int | None) -> Ask:
+        """What to send; a prompt of the user's own is not sized. Without a talk, both are the user's own."""
+        if talk is None:
+            return self.asker.ask(prompt or "", max_tokens or 0)
+        asked = talk.ask(self.asker)
+        length = asked.max_tokens if max_tokens is None else max_tokens
+        return replace(asked, max_tokens=length) if prompt is None else self.asker.ask(prompt, length)
 
     def session(self) -> Session:
         """A new one, for questions outside the load."""
@@ -148,28 +154,22 @@ def join_lane(
     with _hidden(client.secret):
         if settings.preflight:
             trial.judge(client, asker.ask(_trial_prompt(settings), trial.TOKENS), lambda _: None)
-    work: Work
-    if ids := settings.wording.prompt_ids:
-        work = IdPrompts(prompts, outputs, ids, f"{seed}{share.sharing.word}")
-    elif share.costs is None:
-        raise ConfigError("the master has sent no prompts; is --prompt-ids set there and not here?")
-    else:
-        work = Workload(share.pieces, Composer(share.costs, seed), outputs, seed=seed, sharing=share.sharing)
-    return Lane(client, work, None, share.facts, settings, prompts.describe(), outputs.describe(), asker)
+    menu = menus.join(
+        settings,
+        recipes(settings, prompts, outputs),
+        share.stocks,
+        seed=seed,
+        sharing=share.sharing,
+        context=share.facts.context,
+    )
+    sizes = (prompts.describe(), outputs.describe())
+    return Lane(user_class.__name__, client, menu, (), None, share.facts, settings, *sizes, asker)
 
 
 def share_of(lane: Lane, sharing: Sharing) -> Share:
     """What a worker is told of a lane, and its part of the prompts."""
-    work = lane.workload
-    if not isinstance(work, Workload):
-        return Share(facts=lane.facts, sharing=sharing, salt=lane.asker.salt, costs=None, pieces=[])
-    return Share(
-        facts=lane.facts,
-        sharing=sharing,
-        salt=lane.asker.salt,
-        costs=work.costs,
-        pieces=work.pieces(sharing),
-    )
+    stocks = menus.stocks(lane.menu, lane.datasets, sharing, whole=lane.settings.load.is_open)
+    return Share(facts=lane.facts, sharing=sharing, salt=lane.asker.salt, stocks=stocks)
 
 
 def _client(
@@ -209,11 +209,10 @@ def _open(
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
     asked = _session(backend, settings, client.secret)
     facts = _facts(backend, target, settings, asked, say)
-    if facts.context and prompts.mean + outputs.mean > facts.context:
-        raise ConfigError(
-            f"--prompt-tokens {prompts.describe()} and --output-tokens {outputs.describe()} do not fit: "
-            f"the server takes {facts.context} tokens a request, prompt and answer together"
-        )
+    wanted = recipes(settings, prompts, outputs)
+    for recipe in wanted:
+        if recipe.dataset is None and recipe.lengths is None and not settings.load.is_trace:
+            content_options.refuse_beyond(facts.context, recipe.prompt, recipe.output, recipe.called)
     for note in facts.notes:
         say(f"{settings.target}: {note}")
     asker = Asker.of(settings, facts.model, can_force=facts.forces_length)
@@ -227,14 +226,19 @@ def _open(
         asked=asked,
         server=_server_sizer(backend, target, facts, asked),
     )
-    work: Work
     if ids := settings.wording.prompt_ids:
         say(f"prompts are of random token ids from {ids[0]} to {ids[1]}, as --prompt-ids asks")
-        work = IdPrompts(prompts, outputs, ids, seed)
-    else:
+    elif any(recipe.dataset is None for recipe in wanted):
         say(why)
-        work = workload.build(prompts, outputs, sizer, seed=seed, count=requests, progress=_Building(say))
-    return Lane(client, work, sizer, facts, settings, prompts.describe(), outputs.describe(), asker)
+    menu, datasets = menus.build(
+        settings, wanted, sizer, seed=seed, requests=requests, context=facts.context, progress=_Building(say)
+    )
+    for dataset in {one.path: one for one in datasets if one is not None}.values():
+        if dataset.contents.with_images:
+            refuse_images(backend, f"--dataset {dataset.path}")
+        say(dataset.describe())
+    sizes = (prompts.describe(), outputs.describe())
+    return Lane(user_class.__name__, client, menu, datasets, sizer, facts, settings, *sizes, asker)
 
 
 def _session(backend: Backend, settings: Settings, secret: str | None) -> Session:

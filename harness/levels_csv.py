@@ -27,7 +27,7 @@ def text(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         "requested_output_tokens": asked_sizes(settings, "output_tokens"),
     }
     flat = [whose | _flat(level) for level in summary["levels"]]
-    names = list(dict.fromkeys(name for row in flat for name in row)) or [*whose, "concurrency"]
+    names = list(dict.fromkeys(name for row in flat for name in row)) or [*whose, "level"]
     out = io.StringIO()
     table = csv.DictWriter(out, names, lineterminator="\n")
     table.writeheader()

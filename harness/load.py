@@ -11,58 +11,65 @@ It decides nothing about the run. A local run has one part, named `local`; a dis
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import Final
 
 import gevent
 from gevent.event import Event
 
+from harness.allowance import Given
 from harness.clock import ANCHOR_NS, now_ns
+from harness.datasets import use
 from harness.distributed.bundle import Share
-from harness.engine import Engine
 from harness.exchange import Exchange
+from harness.feed import Feed
+from harness.guards import Guards
 from harness.health import Health
 from harness.hope import Hope
-from harness.lane import Lane, Say, UserClass, join_lane, open_lane
+from harness.lane import Lane, Say, UserClass
+from harness.lanes import join_lanes, open_engine, open_lanes, send_probe
 from harness.leave import Leave, Slot, Turn
 from harness.live import Live
+from harness.open_loop import Arrival, Come, OpenLoop
 from harness.options import Settings
 from harness.orders import Step, Tally, Totals
+from harness.prober import Prober
+from harness.probing import Due as Probe
 from harness.record import Outcome, RequestRecord
 from harness.rests import Rests
 from harness.scribe import Scribe
 from harness.seconds import Second
-from harness.tls import context
+from harness.timetable import Timetable
+from harness.traces import Due
 
-__all__ = ["LOCAL", "Feed", "Load"]
+__all__ = ["LOCAL", "Load"]
 
 LOCAL = "local"
-
-
-class Feed(Protocol):
-    """Who looks on while load runs; neither call may take longer than a moment."""
-
-    def record(self, record: RequestRecord, exchange: Exchange) -> None:
-        """A request is over."""
-
-    def second(self, second: Second) -> None:
-        """A second of this process's own life is."""
+GUARDED_NS: Final = 200_000_000  # between reports of what a guard looks at
 
 
 class Load:
     """One part. Its users call `take`, `keep` (through their client) and `finished`."""
 
-    def __init__(self, settings: Settings, say: Say, name: str = LOCAL) -> None:
+    def __init__(
+        self, settings: Settings, say: Say, name: str = LOCAL, timetable: Timetable | None = None
+    ) -> None:
         self.settings = settings
         self.name = name
         self.changed = Event()
         self.hope = Hope()
-        self.live = Live()
+        self.live = Live(settings.slos, drop_under=settings.drop_answers_under, anchor_ns=ANCHOR_NS)
         self.rests = Rests(say)
         self.lanes: dict[type[UserClass], Lane] = {}
-        self.engine = _engine(settings, say)
+        self.timetable = timetable  # of an open loop
+        self.engine = open_engine(settings, say)
         self._say = say
         self._leave = Leave()
-        self._next: gevent.Greenlet | None = None
+        self._prober = Prober(settings.load.probing, self._leave, self._probe)
+        self._is_guarded, self._reported_ns = settings.load.guards != Guards(), 0
+        self._open_loop: OpenLoop | None = None
+        self._timers: list[
+            gevent.Greenlet
+        ] = []  # of the step to come, and of the end of the one that is taken
         self._scribe: Scribe | None = None
         self._health: Health | None = None
         self._feed: Feed | None = None
@@ -78,17 +85,18 @@ class Load:
         Raises:
             ConfigError: it cannot be done.
         """
-        for user_class in user_classes:
-            self.lanes[user_class] = open_lane(
-                user_class,
-                self.settings,
-                self.engine,
-                self.keep,
-                name=self.name,
-                seed=self.settings.seed + len(self.lanes),
-                requests=requests if len(user_classes) == 1 else None,
-                say=self._say,
-            )
+        self.lanes = open_lanes(
+            user_classes,
+            self.settings,
+            self.engine,
+            self.keep,
+            name=self.name,
+            requests=requests,
+            say=self._say,
+        )
+        for lane in self.lanes.values():
+            if self.timetable is not None:
+                self.timetable.refuse_beyond(lane.facts.context)
 
     def join(self, user_classes: Sequence[type[UserClass]], shares: Mapping[str, Share]) -> None:
         """Take a master's word for what the server is and what to send it.
@@ -96,16 +104,9 @@ class Load:
         Raises:
             ConfigError: the server or the key are not what the master has.
         """
-        for user_class in user_classes:
-            self.lanes[user_class] = join_lane(
-                user_class,
-                self.settings,
-                self.engine,
-                self.keep,
-                name=self.name,
-                seed=self.settings.seed + len(self.lanes),
-                share=shares[user_class.__name__],
-            )
+        self.lanes = join_lanes(
+            user_classes, self.settings, self.engine, self.keep, name=self.name, shares=shares
+        )
 
     def begin(
         self,
@@ -114,6 +115,7 @@ class Load:
         on_record: Callable[[RequestRecord], None],
         on_change: Callable[[], None],
         abort: Callable[[], object],
+        come: Come,
         feed: Feed | None = None,
     ) -> None:
         """Load begins.
@@ -123,37 +125,56 @@ class Load:
             on_record: told of every finished request.
             on_change: called when a report would say more than a moment ago.
             abort: called when going on is pointless (`hope`).
+            come: starts a user for an arrival of an open loop.
             feed: looks on.
         """
         self._feed = feed
         self._scribe, self._on_record, self._on_change, self._abort = scribe, on_record, on_change, abort
+        self._open_loop = OpenLoop(self._leave, come, on_change)
         self._health = Health(self.engine, self._keep_second, self.name)
         self._health.start()
 
     def obey(self, step: Step | None, *, stopped: bool) -> None:
         """An order; `step.open_ns` is by this process's own Unix time. Until then the last step goes on."""
-        if self._next is not None:
-            self._next.kill(block=False)
-            self._next = None
         if stopped:
+            self._forget()
             self._leave.stop()
+            if self._open_loop is not None:
+                self._open_loop.stop()
+            self._prober.stop()
         elif step is not None:
-            ahead_s = (step.open_ns - ANCHOR_NS - now_ns()) / 1e9
-            turn = self._leave.turn
-            if ahead_s > 0 and (turn is None or turn.step.index != step.index):
-                self._next = gevent.spawn_later(ahead_s, self._enter, step)
-                return
-            self._leave.obey(step)
+            step = step.shifted(-ANCHOR_NS)
+            self._prober.tend(step.probe_ns)
+            turn, ahead_s = self._leave.turn, (step.open_ns - now_ns()) / 1e9
+            if turn is not None and turn.step.index >= step.index:
+                self._leave.obey(step)
+                if self._open_loop is not None:
+                    self._open_loop.go_on()
+            else:
+                self._forget()
+                if ahead_s > 0:
+                    self._timers = [gevent.spawn_later(ahead_s, self._enter, step)]
+                    return
+                self._enter(step)
         self._wake()
 
     def take(self) -> tuple[Turn, Slot] | None:
         """Leave to send now, or None: wait for `changed`."""
         return self._leave.take(now_ns())
 
+    def due(self, number: int | None) -> Due | None:
+        """What a trace says of an arrival."""
+        trace = self.timetable.trace if self.timetable else None
+        return None if trace is None or number is None else trace.due(number)
+
+    def again(self, arrival: Arrival) -> tuple[Turn, Slot] | None:
+        """Leave for one more request of a visitor's; None: its level is over."""
+        return self._leave.again(arrival.turn, now_ns())
+
     def finished(self, turn: Turn, slot: Slot) -> None:
         """A request that had leave is over."""
         self._leave.finished(turn, slot, now_ns())
-        if turn.runs_low or self._leave.is_stopped:
+        if turn.runs_low or self._leave.runs_low or turn.is_closed or self._leave.is_stopped:
             self._on_change()
 
     def keep(self, record: RequestRecord, exchange: Exchange) -> None:
@@ -175,16 +196,29 @@ class Load:
         if self._feed is not None:
             self._feed.record(record, exchange)
         self._on_record(record)
+        if self._is_guarded and record.end_ns - self._reported_ns > GUARDED_NS:
+            self._reported_ns = record.end_ns
+            self._on_change()
 
     @property
     def in_flight(self) -> int:
-        """Requests that were given leave and are not over."""
-        return self._leave.in_flight
+        """Requests that were given leave and are not over, probes among them."""
+        return self._leave.in_flight + self._prober.in_flight
+
+    @property
+    def given(self) -> Given:
+        """Requests that were given leave, probes aside."""
+        return Given(self._leave.offered, self._leave.revision)
+
+    @property
+    def is_dry(self) -> bool:
+        """There is no leave now, but there may be more later (`harness.allowance`)."""
+        return self._leave.is_dry and not self._leave.is_stopped
 
     @property
     def offered(self) -> int:
-        """Requests that were given leave."""
-        return self._leave.offered
+        """Requests that were given leave, and probes."""
+        return self._leave.offered + self._prober.sent
 
     @property
     def disk(self) -> str | None:
@@ -198,25 +232,62 @@ class Load:
     def totals(self) -> Totals:
         """What it has counted so far."""
         return Totals(
-            offered=self._leave.offered,
+            offered=self.offered,
+            probes=self._prober.sent,
             sent=self.live.sent,
+            prompt_tokens=self.live.prompt_tokens,
+            output_tokens=self.live.output_tokens,
+            uncounted=self.live.uncounted,
             succeeded=self.live.outcomes[Outcome.OK],
             failed=dict(self.live.errors),
             cancelled=self.live.outcomes[Outcome.CANCELLED],
             dropped=self._scribe.dropped if self._scribe else 0,
+            entries=use.taken(lane.menu.streams for lane in self.lanes.values()),
         )
+
+    def findings(self) -> list[tuple[str, str]]:
+        """For the verdict: what its users and its probes met with."""
+        waits = use.findings(lane.menu.streams for lane in self.lanes.values())
+        return [*self.rests.findings(), *self._prober.findings(), *waits]
+
+    def drain(self, limit_s: float) -> None:
+        """No further probe; those in flight are given up after so long."""
+        self._prober.drain(limit_s)
 
     def close(self) -> None:
         """Nothing is in flight any more; the scribe is its owner's to close. A second call does nothing."""
         if self._health is not None:
             self._health.stop()
             self._health = None
+        for lane in self.lanes.values():
+            lane.menu.close()
         self.engine.close()
 
     def _enter(self, step: Step) -> None:
-        self._next = None
+        """A new step begins."""
         self._leave.obey(step)
+        turn = self._leave.turn
+        if step.is_open and turn is not None and self._open_loop is not None and self.timetable is not None:
+            self._open_loop.enter(turn, self.timetable.offsets(step.level, step.repeat, step.rate))
+        elif step.until_ns is not None and turn is not None:
+            self._timers = [gevent.spawn_later((step.until_ns - now_ns()) / 1e9, self._close_turn, turn)]
         self._wake()
+
+    def _probe(self, due: Probe, slot: Slot) -> None:
+        """Send a probe, of the first user class's kind."""
+        self.engine.give_way()
+        send_probe(next(iter(self.lanes.values())), due, slot)
+        if self._leave.is_stopped:
+            self._on_change()
+
+    def _close_turn(self, turn: Turn) -> None:
+        """The time of a closed loop's step is over."""
+        turn.is_closed = True
+        self._on_change()
+
+    def _forget(self) -> None:
+        gevent.killall(self._timers, block=False)
+        self._timers = []
 
     def _keep_second(self, second: Second) -> None:
         if self._scribe is not None:
@@ -227,10 +298,3 @@ class Load:
     def _wake(self) -> None:
         waiting, self.changed = self.changed, Event()
         waiting.set()
-
-
-def _engine(settings: Settings, say: Say) -> Engine:
-    tls = context(settings.trust) if settings.target.tls else None
-    if proxy := settings.proxy:
-        say(f"{settings.target} is reached through the proxy {proxy} ({proxy.variable})")
-    return Engine(settings.target, settings.timeouts, tls=tls, proxy=proxy)

@@ -16,8 +16,7 @@ Goodput and what follows from service levels are in `harness.judgement`.
 interpolate linearly (numpy's default), std is the sample's (ddof 1).
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -25,19 +24,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from harness import doubts, failures, judgement
+from harness import doubts, failures, groups, judgement, loadpoint, system_rates
 from harness.doubts import Finding
 from harness.journal import Window
+from harness.record import Phase
 from harness.slo import Slos
-from harness.windows import Arrived, Floats, Streams, floats, ints
+from harness.spread import RATE_QUANTILES, TIME_QUANTILES, spread
+from harness.windows import Streams, floats, ints
 
-__all__ = ["SCHEMA", "Finding", "Window", "summarise"]
+__all__ = ["SCHEMA", "Finding", "Window", "levels", "summarise"]
 
 SCHEMA: Final = 1
 
-_UNUSED: Final = ["chunk_gaps_us", "request_id", "response_id", "name"]  # and too large to be copied
-_TIME_QUANTILES: Final = (50, 90, 95, 99)
-_RATE_QUANTILES: Final = (5, 10, 90)
+# And too large to be copied.
+_UNUSED: Final = ["chunk_gaps_us", "request_id", "response_id", "name", "session_id"]
 _RATES: Final = {
     "request_output_tokens_per_s": "output_tokens_per_s",
     "request_total_tokens_per_s": "total_tokens_per_s",
@@ -75,6 +75,8 @@ def summarise(
     own_ends: bool = False,
     drop_under: int | None = None,
     slos: Slos = (),
+    points: Mapping[str, Mapping[str, Any]] | None = None,
+    unsent: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The summary of one run.
 
@@ -87,31 +89,65 @@ def summarise(
         findings: doubts from elsewhere; those seen in the table are added.
         client: what the load generator says of itself, passed through.
         own_ends: the user asked for answers that may end by themselves (`--exact-output no`).
-        drop_under: answers of fewer tokens are in no level's statistics of times, rates and counts; how many
-            they are is in `dropped_short`. Outcomes, lengths, goodput and the system's rates know them.
+        drop_under: answers of fewer tokens are in no level's statistics of times, rates and counts.
         slos: what the levels are held against.
+        points: what each level held (run.json); None: levels of concurrency.
+        unsent: arrivals of an open loop that were due and not sent, by level.
     """
-    streams = Streams.of(requests)
+    streams, apart = Streams.of(requests), _apart(requests)
     requests = requests.drop(columns=_UNUSED, errors="ignore")
-    entries = judgement.levels(_levels(requests, streams, windows, drop_under or 0), requests, windows, slos)
-    found = [
-        *findings,
-        *(("invalid", f"incomplete: {reason}") for reason in incomplete),
-        *doubts.of_table(requests, streams, planned),
-        *chain.from_iterable(doubts.of_level(e, timed=planned is None, own_ends=own_ends) for e in entries),
-    ]
+    named = _named(_levels(requests, streams, windows, drop_under or 0), points, unsent)
+    entries = judgement.levels(named, requests, windows, slos)
+    seen = chain(doubts.of_table(requests, streams, planned), _of_levels(entries, planned, own_ends=own_ends))
     return {
         "schema": SCHEMA,
         "run_id": run_id,
-        "verdict": doubts.verdict(found),
+        "verdict": doubts.verdict([*findings, *_of_missing(incomplete), *seen]),
         "complete": not incomplete,
         "incomplete": list(incomplete),
-        "totals": _totals(requests, planned),
+        "totals": _totals(requests, planned, sum((unsent or {}).values())),
         "drop_answers_under": drop_under,
         "slo": judgement.run(entries, slos),
         "levels": entries,
+        **apart,
         "failures": failures.kinds(requests),
         "client": dict(client or {}),
+    }
+
+
+def _named(
+    found: Iterable[dict[str, Any]],
+    points: Mapping[str, Mapping[str, Any]] | None,
+    unsent: Mapping[str, int] | None,
+) -> list[dict[str, Any]]:
+    return loadpoint.ordered(loadpoint.entry(one["level"], points, unsent) | one for one in found)
+
+
+def _of_missing(incomplete: Iterable[str]) -> Iterator[Finding]:
+    return (("invalid", f"incomplete: {reason}") for reason in incomplete)
+
+
+def _of_levels(
+    entries: Iterable[Mapping[str, Any]], planned: int | None, *, own_ends: bool
+) -> Iterator[Finding]:
+    for entry in entries:
+        yield from doubts.of_level(entry, timed=planned is None, own_ends=own_ends)
+
+
+def levels(
+    requests: pd.DataFrame, windows: Sequence[Window], slos: Slos, drop_under: int | None
+) -> list[dict[str, Any]]:
+    """The levels of summary.json, of a part of a run's requests and windows; their load is not named."""
+    found = _levels(requests, Streams.of(requests), windows, drop_under or 0)
+    return judgement.levels(found, requests, windows, slos)
+
+
+def _apart(requests: pd.DataFrame) -> dict[str, Any]:
+    """The same requests by what they were, not by level."""
+    return {
+        "names": groups.by_name(requests),
+        "turns": groups.by_turn(requests),
+        "chats": groups.chats(requests),
     }
 
 
@@ -126,15 +162,17 @@ def _levels(
     ]
 
 
-def _totals(requests: pd.DataFrame, planned: int | None) -> dict[str, int | None]:
+def _totals(requests: pd.DataFrame, planned: int | None, unsent: int) -> dict[str, int | None]:
     outcomes = requests["outcome"].value_counts()
-    offered = max(planned or 0, len(requests))
+    probes = int((requests["phase"] == Phase.PROBE.value).sum())
+    offered = max((planned or 0) + probes, len(requests) + unsent)
     return {
         "offered": offered,
         "succeeded": int(outcomes.get("ok", 0)),
         "failed": int(outcomes.get("failed", 0)),
         "cancelled": int(outcomes.get("cancelled", 0)),
         "unsent": offered - len(requests),
+        "probes": probes,
         "prompt_tokens": _total(requests["prompt_tokens"]),
         "output_tokens": _total(requests["output_tokens"]),
     }
@@ -153,7 +191,7 @@ def _level(
     had_text = ok["chunks"] > 0
     seconds = [w.seconds for w in windows]
     return {
-        "concurrency": level,
+        "level": level,
         "repeat_count": len({w.repeat for w in windows} or set(requests["repeat"][here])),
         "requests": int(here.sum()),
         "succeeded": len(succeeded),
@@ -164,11 +202,11 @@ def _level(
         "windows": len(windows),
         "window_s": sum(seconds) if windows else None,
         "window_s_shortest": min(seconds, default=None),
-        **_system(requests, streams, windows),
+        **system_rates.system(requests, streams, windows),
         "wall_output_tokens_per_s": _wall_rate(ok),
-        **{name: _spread(floats(ok[column]), _RATE_QUANTILES) for name, column in _RATES.items()},
-        **{name: _spread(floats(ok[name]), _TIME_QUANTILES, top=True) for name in _TIMES},
-        "chunk_gap_ms": _spread(streams.gaps_ms(kept), _TIME_QUANTILES, top=True),
+        **{name: spread(floats(ok[column]), RATE_QUANTILES) for name, column in _RATES.items()},
+        **{name: spread(floats(ok[name]), TIME_QUANTILES, top=True) for name in _TIMES},
+        "chunk_gap_ms": spread(streams.gaps_ms(kept), TIME_QUANTILES, top=True),
         **_from_schedule(ok),
         "first_chunk_counted": int(ok["first_chunk_tokens"].notna().sum()),
         "content_share": doubts.content_share(ok),
@@ -181,33 +219,6 @@ def _level(
         "reconnects": _total(requests["reconnects"][here]),
         "token_sources": _counts(ok["token_source"].dropna()),
     }
-
-
-def _system(requests: pd.DataFrame, streams: Streams, windows: Sequence[Window]) -> dict[str, Any]:
-    """The server's rates over the level's windows together, and the output rate of each."""
-    arrived = [streams.arrived(w) for w in windows]
-    seconds = sum(w.seconds for w in windows)
-    end = ints(requests["end_ns"])[_is(requests, "ok")]
-    ended = sum(int(np.count_nonzero((end >= w.start_ns) & (end < w.end_ns))) for w in windows)
-    return {
-        "system_output_tokens_per_s": _rate([a.output_tokens for a in arrived], seconds),
-        "system_total_tokens_per_s": _rate([_both(a) for a in arrived], seconds),
-        "system_output_tokens_per_s_repeats": [
-            _rate([a.output_tokens], w.seconds) for a, w in zip(arrived, windows, strict=True)
-        ],
-        "requests_per_s": _rate([ended], seconds),
-    }
-
-
-def _both(arrived: Arrived) -> float | None:
-    if arrived.output_tokens is None or arrived.prompt_tokens is None:
-        return None
-    return arrived.output_tokens + arrived.prompt_tokens
-
-
-def _rate(amounts: Iterable[float | None], seconds: float) -> float | None:
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) / seconds if known and seconds > 0 else None
 
 
 def _wall_rate(ok: pd.DataFrame) -> float | None:
@@ -223,13 +234,15 @@ def _wall_rate(ok: pd.DataFrame) -> float | None:
 
 
 def _from_schedule(ok: pd.DataFrame) -> dict[str, Any]:
-    """What waiting for the client itself cost: send delay, and TTFT from when the request was due."""
+    """Send delay, and times from when the request was due: what a user who came on schedule waited."""
     due = ok["scheduled_ns"].astype("Int64")
     delay = floats(ok["sent_ns"].astype("Int64") - due) / 1e6
     first = floats((ok["first_content_ns"].astype("Int64") - due).where(ok["streamed"].astype(bool))) / 1e6
+    last = floats(ok["last_content_ns"].astype("Int64") - due) / 1e6
     return {
-        "send_delay_ms": _spread(delay, _TIME_QUANTILES, top=True),
-        "ttft_scheduled_ms": _spread(first, _TIME_QUANTILES, top=True),
+        "send_delay_ms": spread(delay, TIME_QUANTILES, top=True),
+        "ttft_scheduled_ms": spread(first, TIME_QUANTILES, top=True),
+        "e2e_scheduled_ms": spread(last, TIME_QUANTILES, top=True),
     }
 
 
@@ -238,26 +251,6 @@ def _tokens_per_chunk(ok: pd.DataFrame) -> float | None:
     tokens, chunks = floats(ok["output_tokens"]), floats(ok["chunks"])
     use = ok["streamed"].to_numpy(dtype=bool) & ~np.isnan(tokens) & (chunks > 0)
     return float(tokens[use].sum() / chunks[use].sum()) if use.any() else None
-
-
-def _spread(values: Floats, quantiles: Sequence[int], *, top: bool = False) -> dict[str, float | int | None]:
-    """Mean, median, std, percentiles (and max) of what is known, and of how many that is."""
-    known = values[~np.isnan(values)]
-    del values  # of a million streams, gaps take gigabytes
-    names = ["mean", "median", "std", *(f"p{q}" for q in quantiles), *(["max"] if top else [])]
-    if not len(known):
-        return {**dict.fromkeys(names), "n": 0}
-    mean, std = known.mean(), known.std(ddof=1) if len(known) > 1 else math.nan
-    median = np.median(known, overwrite_input=True)
-    percentiles = np.percentile(known, quantiles, overwrite_input=True)
-    figures = [mean, median, std, *percentiles, *([known.max()] if top else [])]
-    return {
-        **{
-            name: None if math.isnan(figure) else float(figure)
-            for name, figure in zip(names, figures, strict=True)
-        },
-        "n": len(known),
-    }
 
 
 def _measured(requests: pd.DataFrame) -> npt.NDArray[np.bool_]:

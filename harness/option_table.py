@@ -28,8 +28,125 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
         False,
         "Measured requests at each level, or Nx: N per user, e.g. 1x. Default: 5x",
     ),
+    (
+        "seconds-per-level",
+        "",
+        False,
+        "Hold each level so long, e.g. 60s, instead of a number of requests. Default with --rates: 60s",
+    ),
     ("repeats", "1", False, "How often to go through all levels"),
-    ("warmup", "0", True, "Requests per user at the start of each level that are sent but not measured"),
+    (
+        "warmup",
+        "0",
+        True,
+        "At the start of each level, sent but not measured: requests per user, a time such as 30s, or auto (until it is steady)",
+    ),
+    (
+        "search",
+        "",
+        False,
+        "Find the highest load that meets the --slo's, in few steps: concurrency:1-256, rate:1-100 or rate:1-100,2%",
+    ),
+    ("stop-when-saturated", "", False, "End a sweep over load when more of it no longer gives more"),
+    ("cooldown", "", False, "At the end of each timed level, sent but not measured: a time such as 10s"),
+    (
+        "refill",
+        "steady",
+        False,
+        "steady: a user's next request when its last is done; waves: all users at once, all awaited (--repeats waves)",
+    ),
+    (
+        "arrivals",
+        "",
+        False,
+        "Open loop, requests/s: constant:10, poisson:10, gamma:10,0.5, ramp:1,20,60s, steps:5@30s,10@30s, trace:FILE",
+    ),
+    (
+        "rates",
+        "",
+        False,
+        "Sweep over these rates of arrivals, e.g. 1,2,4; --arrivals then names the process alone (poisson)",
+    ),
+    (
+        "max-concurrency",
+        "",
+        False,
+        "Open loop: at most so many requests in flight; others wait, and their wait is measured",
+    ),
+    ("speed-up", "1", False, "Replay a trace so many times as fast"),
+    (
+        "prompt-levels",
+        "",
+        False,
+        "Sweep over these prompt sizes, e.g. 128,1024,8192, with -u users or --arrivals",
+    ),
+    (
+        "output-levels",
+        "",
+        False,
+        "Sweep over these output sizes, e.g. 16,128,1024, with -u users or --arrivals",
+    ),
+    (
+        "lengths",
+        "",
+        False,
+        "Prompt and output lengths that belong together: a CSV or JSONL file of pairs, or a trace",
+    ),
+    (
+        "mix",
+        "",
+        False,
+        "Kinds of requests with weights, 'chat:70 prompt=lognormal:300,150 output=150' (repeatable; docs/load-models.md)",
+    ),
+    (
+        "text",
+        "en",
+        True,
+        "What prompts are made of: en, pt, zh, code, or numbers (Maritaca's, the same for all requests)",
+    ),
+    (
+        "dataset",
+        "",
+        False,
+        "Prompts or conversations from a file: JSONL, ShareGPT JSON, or text with one prompt a line",
+    ),
+    ("dataset-order", "file", False, "In which order: file or shuffled"),
+    (
+        "template",
+        "",
+        False,
+        "A file with text around each prompt: {prompt}; several separated by a line of ---",
+    ),
+    (
+        "shared-prefix",
+        "",
+        False,
+        "Begin each prompt with one of N shared texts of so many tokens, e.g. 4x1000",
+    ),
+    (
+        "bust-cache",
+        "no",
+        False,
+        "Begin each prompt of a dataset with words of its own, so that no prefix cache knows it: yes or no",
+    ),
+    (
+        "turns",
+        "",
+        True,
+        "Chats: turns of a session, e.g. 4 or uniform:2,6; each request carries the history. Default: 1",
+    ),
+    (
+        "turn-tokens",
+        "",
+        True,
+        "Chats: size of a user's later turns, same forms as --prompt-tokens. Default: that of the first",
+    ),
+    (
+        "think-time",
+        "0s",
+        True,
+        "Chats: seconds between an answer and the next turn, e.g. 2s, uniform:1s,3s, exponential:2s",
+    ),
     ("seed", "1", True, "Seed of sizes and prompts: the same seed sends the same requests"),
     ("run-name", "", True, "A name for the run; part of its directory's name"),
     ("label", "", False, "k=v, kept with the results (repeatable)"),
@@ -89,10 +206,19 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
         False,
         "A service level, e.g. 'ttft_p95<2s' or 'error_rate<1%' (repeatable; docs/metrics.md); a miss exits with 3",
     ),
+    ("max-requests", "", True, "End the run when exactly so many requests have been sent, over all workers"),
+    ("max-time", "", True, "End the run after so long, e.g. 10m"),
+    ("max-tokens", "", True, "End the run at so many tokens, prompts and answers together"),
+    ("max-cost", "", True, "End the run at this cost; needs --price-in and --price-out"),
+    ("price-in", "", True, "Price of a million prompt tokens, e.g. 0.5"),
+    ("price-out", "", True, "Price of a million output tokens, e.g. 1.5"),
+    ("max-error-rate", "", True, "End the run when clearly more of its recent requests fail, e.g. 5%"),
+    ("probe-every", "", False, "Beside the load, send a small request this often, reported apart, e.g. 2s"),
+    ("probe-tokens", "", False, "Prompt and output tokens of these, e.g. 64/8. Default: 32/16"),
     ("require-valid", "", False, "Exit with 4 if the verdict is invalid"),
 )
-FLAGS: Final = ("insecure", "require-valid")  # given or not, without a value
-REPEATABLE: Final = ("label", "backend-option", "header", "slo")
+FLAGS: Final = ("insecure", "require-valid", "stop-when-saturated")  # given or not, without a value
+REPEATABLE: Final = ("label", "backend-option", "header", "slo", "mix")
 
 
 def variable(name: str) -> str:

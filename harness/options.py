@@ -6,43 +6,25 @@ Every option can be set by an environment variable `TOKENSWARM_<NAME>`. Secrets 
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import distributions, option_values, proxy, slo, target
+from harness import content_options, distributions, load_options, option_values, proxy, slo, target, wording
+from harness.content_options import Content
 from harness.distributions import Distribution
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
+from harness.load_options import LoadModel
 from harness.option_table import FLAGS, OPTIONS, REPEATABLE, variable
 from harness.proxy import Proxy
 from harness.slo import Slos
 from harness.target import Target
 from harness.tls import Trust
+from harness.wording import Wording
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """How requests are put, beside what they ask."""
-
-    stream: bool | None = None  # None: where the backend can
-    backend_options: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    prompt_ids: tuple[int, int] | None = None  # first and last of the token ids that make up prompts
-    cache_salt: str = "off"  # off, run or request
-
-    def stored(self) -> dict[str, Any]:
-        """For `run.json`."""
-        return {
-            "stream": self.stream,
-            "backend_options": dict(self.backend_options),
-            "headers": sorted(self.headers),  # what they say may be nobody else's business
-            "prompt_ids": self.prompt_ids and "{}-{}".format(*self.prompt_ids),
-            "cache_salt": self.cache_salt,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +64,8 @@ class Settings:
     serve: str | None = None
     slos: Slos = ()
     proxy: Proxy | None = None  # that the environment names for this target
+    load: LoadModel = field(default_factory=LoadModel)
+    content: Content = field(default_factory=Content)
 
     @property
     def trust(self) -> Trust:
@@ -99,6 +83,8 @@ class Settings:
             "extra_body": dict(self.extra_body),
             "slo": [one.describe() for one in self.slos],
             **self.wording.stored(),
+            **self.load.stored(),
+            **self.content.stored(),
             "ca_file": self.ca_file and str(self.ca_file),
             "proxy": self.proxy and self.proxy.authority,
             **{f"{name}_s": limit for name, limit in zip(_TIMEOUTS, astuple(self.timeouts), strict=True)},
@@ -148,7 +134,6 @@ def _is_empty_flag(name: str) -> bool:
 
 _AUTO: Mapping[str, bool | None] = {"auto": None, "yes": True, "no": False}
 _AUTO_NO: Mapping[str, bool | None] = {"auto": None, "no": False}
-_SALTS = ("off", "run", "request")
 _YES_NO: Mapping[str, bool | None] = {"yes": True, "no": False}
 _NO_QUOTA: tuple[int | None, int | None] = (None, None)
 
@@ -196,9 +181,8 @@ def read(options: Namespace, default_host: str | None) -> Settings:
     """
     reader = _Reader(options)
     text, check = reader.text, reader.check
-    nowhere = Target(tls=False, host="", port=0)
     quota = check(lambda: option_values.quota(text("requests_per_level")), _NO_QUOTA)
-    place = check(lambda: target.parse(options.host or default_host), nowhere)
+    place = check(lambda: target.parse(options.host or default_host), Target(tls=False, host="", port=0))
     settings = Settings(
         target=place,
         proxy=check(lambda: proxy.for_target(place, os.environ) if place.host else None, None),
@@ -211,7 +195,8 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         requests_per_level=quota[0],
         requests_per_user=quota[1],
         repeats=reader.whole("repeats", 1, 10_000),
-        warmup=reader.whole("warmup", 0, 10_000),
+        warmup=0 if text("warmup")[-1:].isalpha() else reader.whole("warmup", 0, 10_000),
+        load=load_options.read(options, text, check),
         seed=reader.whole("seed", 0, 2**63 - 1),
         run_name=check(lambda: option_values.name(text("run_name")), None),
         labels=check(lambda: option_values.pairs(options.label or [], "--label"), {}),
@@ -223,7 +208,8 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         ca_file=check(lambda: option_values.ca_file(text("ca_file")), None),
         insecure=options.insecure,
         require_valid=options.require_valid,
-        wording=_wording(reader, options),
+        wording=wording.read(options, text, check),
+        content=content_options.read(options, text, check),
         drop_answers_under=reader.limit("drop_answers_under"),
         retry_after=reader.choice("retry_after", _YES_NO) is not False,
         ready_timeout_s=reader.seconds("ready_timeout") if text("ready_timeout") else None,
@@ -234,23 +220,19 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         spawn_rate=options.spawn_rate,
         run_time_s=options.run_time,
     )
-    against = _clashes(options) if text("levels") else _homeless(settings)
-    if problems := [*reader.problems, *against, *_starved(settings), *_undecided(options)]:
+    if problems := [*reader.problems, *_against(settings, options, text)]:
         raise ConfigError("\n".join(problems))
     return settings
 
 
-def _wording(reader: _Reader, options: Namespace) -> Wording:
-    text, check = reader.text, reader.check
-    return Wording(
-        stream=reader.choice("stream", _AUTO),
-        backend_options=check(
-            lambda: option_values.pairs(options.backend_option or [], "--backend-option"), {}
-        ),
-        headers=check(lambda: option_values.headers(options.header or []), {}),
-        prompt_ids=check(lambda: option_values.ids(text("prompt_ids")), None),
-        cache_salt=check(lambda: option_values.word(text("cache_salt"), "cache_salt", _SALTS), "off"),
-    )
+def _against(settings: Settings, options: Namespace, text: Callable[[str], str]) -> Iterator[str]:
+    """What does not go together, a line each."""
+    yield from _clashes(options) if text("levels") else _homeless(settings)
+    yield from load_options.problems(settings.load, options, text("levels"), text("requests_per_level"))
+    yield from content_options.problems(settings.content, options)
+    yield from _starved(settings)
+    yield from _undecided(options)
+    yield from _nothing(options)
 
 
 def _starved(settings: Settings) -> list[str]:
@@ -267,6 +249,14 @@ def _undecided(options: Namespace) -> list[str]:
     if not (options.insecure and (options.ca_file or "").strip()):
         return []
     return ["--insecure and --ca-file exclude each other: --insecure verifies nothing; drop one of them"]
+
+
+def _nothing(options: Namespace) -> Iterator[str]:
+    """Locust takes 0 users for a test in which nothing happens, and 0 seconds for one without an end."""
+    if options.num_users == 0:
+        yield "-u 0: nothing would be sent; give at least one user, e.g. -u 1"
+    if options.run_time == 0:
+        yield "-t 0: nothing would be sent; give a time, e.g. -t 60s, or leave it out for a run without an end"
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -286,6 +276,8 @@ def _clashes(options: Namespace) -> list[str]:
 
 def _homeless(settings: Settings) -> list[str]:
     """What is only of use with levels, and there are none."""
+    if settings.load.has_levels:
+        return []
     given = {
         "requests-per-level": settings.requests_per_level or settings.requests_per_user,
         "repeats": settings.repeats - 1,

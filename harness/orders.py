@@ -11,11 +11,13 @@ from (`harness.distributed.clocks`).
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Final, Self, TypeVar
 
 import msgspec
 import orjson
+
+from harness.arrivals import Slice
 
 __all__ = [
     "CHUNK",
@@ -54,7 +56,27 @@ class Step:
     repeat: int
     open_ns: int  # by the run's clock; before it the last step goes on
     warmup: int  # requests of this part that are not measured
-    quota: int | None  # measured requests granted so far, in all; None: until load is stopped
+    quota: (
+        int | None
+    )  # measured requests granted so far, in all; None: until `until_ns`, or until load is stopped
+    # A level that is held for a time: when its requests begin to count, cease to, and when no more are sent.
+    measure_ns: int | None = None
+    cool_ns: int | None = None
+    until_ns: int | None = None
+    # Open loop: which arrivals are this part's; an `nth` of -1: none.
+    is_open: bool = False
+    rate: float | None = None
+    slices: tuple[Slice, ...] = ()
+    cap: int | None = None  # in flight at once
+    most: int | None = None  # leaves in the whole run (`harness.allowance`) ...
+    revision: int = 0  # ... and how often something of them was taken back
+    probe_ns: int | None = None  # since when the run's probes are due, for the part that sends them
+
+    def shifted(self, by_ns: int) -> "Step":
+        """The same by a clock that is so far ahead."""
+        names = ("open_ns", "measure_ns", "cool_ns", "until_ns", "probe_ns")
+        marks = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: at + by_ns for name, at in marks.items() if at is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +91,17 @@ class Tally:
     first_ns: Stamp | None = None  # the first leave of all
     start_ns: Stamp | None = None  # the first measured one
     end_ns: Stamp | None = None  # the first request to end when nothing was left to give
+    last_ns: Stamp | None = None  # the last request to end
+    dry_ns: Stamp | None = None  # it could have sent more, but has used up what it may (`Step.most`)
+    is_closed: bool = False  # its time is over: it sends no more
+    arrived: Count = 0  # open loop: arrivals that were sent
+    backlog: Count = 0  # open loop: those that are due and wait for the cap
+
+    def shifted(self, by_ns: int) -> "Tally":
+        """The same by a clock that is so far ahead."""
+        names = ("first_ns", "start_ns", "end_ns", "last_ns", "dry_ns")
+        marks = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: at + by_ns for name, at in marks.items() if at is not None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +114,11 @@ class Totals:
     failed: Mapping[str, Count] = field(default_factory=dict)
     cancelled: Count = 0
     dropped: Count = 0  # journal lines that were lost
+    entries: Mapping[str, Count] = field(default_factory=dict)  # taken of each dataset
+    probes: Count = 0  # those of `offered` that are probes
+    prompt_tokens: Count = 0  # as servers counted them, of any request
+    output_tokens: Count = 0
+    uncounted: Count = 0  # succeeded requests whose output tokens nobody has counted so far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +194,7 @@ class Report:
     digest: str | None = None  # of the totals and the journal: its last word
     notes: tuple[tuple[str, str], ...] = ()  # findings for the verdict
     points: Points | None = None  # None: it sends none to InfluxDB
+    revision: Count = 0  # of `Step.most`, as it last heard
 
     def wire(self) -> dict[str, Any]:
         """As it is sent."""

@@ -19,6 +19,7 @@ import pandas as pd
 
 from harness import (
     audit,
+    beside,
     client_doubts,
     files,
     fitness,
@@ -31,6 +32,8 @@ from harness import (
     seconds,
     server_metrics,
     slo,
+    steadiness,
+    trial_records,
 )
 from harness.clock import now_ns, unix_ns
 from harness.errors import ConfigError
@@ -166,23 +169,33 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
         files.from_csv(run_dir / SERVER_FILE, server_metrics.of_csv), requests, windows
     )
     account = audit.account(run.get("workers"), requests, run.get("planned"))
+    slos, drop_under = slo.read(settings.get("slo") or ()), settings.get("drop_answers_under")
+    settled = steadiness.settle(requests, windows, run)
+    requests, windows = settled.requests, settled.windows
+    sought, disputed = trial_records.checked(run, requests, windows, slos, drop_under)
     summary = metrics.summarise(
         requests,
         windows,
         run_id=str(run["run_id"]),
         planned=run.get("planned"),
+        points=run.get("points"),
+        unsent=run.get("unsent"),
         incomplete=run.get("incomplete", ()),
         findings=[
             *((status, reason) for status, reason in run.get("findings", ())),
-            *client_doubts.findings(watched, windows),
+            *client_doubts.findings(watched, windows, capped=bool(settings.get("max_concurrency"))),
             *reconcile.findings(server),
             *audit.findings(account),
+            *settled.findings,
+            *disputed,
         ],
         client=fitness.summary(watched, [late for *_, late in fitness.sends(requests[_SENDS])], stamped),
         own_ends=settings.get("exact_output") is False,
-        drop_under=settings.get("drop_answers_under"),
-        slos=slo.read(settings.get("slo") or ()),
-    ) | {"server_metrics": server, "audit": account}
+        drop_under=drop_under,
+        slos=slos,
+    ) | {"server_metrics": server, "audit": account, "search": sought, "saturated": run.get("saturated")}
+    summary = steadiness.with_steady(summary, settled)
+    summary = beside.with_beside(summary, run, requests, windows)
     with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
         files.write(run_dir / "summary.json", files.as_json(summary))
         files.write(run_dir / "levels.csv", levels_csv.text(summary, settings))

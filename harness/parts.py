@@ -11,10 +11,13 @@ from os import getpid
 from typing import Any, Protocol
 
 from harness import live
+from harness.allowance import Given
 from harness.clock import unix_now_ns
+from harness.feed import Feed
 from harness.hope import Hope
-from harness.load import LOCAL, Feed, Load
-from harness.orders import Tally
+from harness.load import LOCAL, Load
+from harness.open_loop import Arrival
+from harness.orders import Tally, Totals
 from harness.plan import Plan
 from harness.record import RequestRecord
 from harness.results import RunDirectory
@@ -49,7 +52,10 @@ class Director(Protocol):
     def elapsed_s(self) -> float:
         """Since load began."""
 
-    def hear(self, name: str, tallies: Sequence[Tally]) -> None:
+    def users_ready(self, users: int) -> None:
+        """All users asked for have been started; none in an open loop."""
+
+    def hear(self, name: str, tallies: Sequence[Tally], given: Given | None = None) -> None:
         """How far a part is, stamps on this process's clock, Unix ns."""
 
     def look(self) -> None:
@@ -91,6 +97,16 @@ class Parts(Protocol):
     def counted(self) -> live.View:
         """What all of them have counted."""
 
+    def totals(self) -> list[Totals]:
+        """What each has counted over the run; those of a distributed run come with reports."""
+
+    @property
+    def names(self) -> list[str]:
+        """Those that are there, in the order they came."""
+
+    def end_load(self) -> None:
+        """Have the run ended the way Locust ends it by itself."""
+
     @property
     def present(self) -> Callable[[], tuple[int, int]] | None:
         """Gives (workers heard, workers there were); None in a local run."""
@@ -105,13 +121,32 @@ class Parts(Protocol):
         """Journals in the run directory that may not be whole."""
 
 
+class Guests(Protocol):
+    """Users of an open loop (`harness.visitors`)."""
+
+    def come(self, arrival: Arrival, gone: Callable[[], None]) -> None:
+        """Start one, and call `gone` when it has ended."""
+
+    def drain(self) -> None:
+        """Wait for those that are here, as long as the run allows; then give them up."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long that is."""
+
+
 class Alone:
     """The one part of a local run."""
 
     def __init__(
-        self, load: Load, on_record: Callable[[RequestRecord], None], abort: Callable[[], object]
+        self,
+        load: Load,
+        on_record: Callable[[RequestRecord], None],
+        abort: Callable[[], object],
+        guests: Guests,
     ) -> None:
         self._load = load
+        self._guests = guests
         self._on_record = on_record
         self._abort = abort
         self._run: Director | None = None
@@ -121,7 +156,12 @@ class Alone:
         self._run = run
         feed = run.watch.send(self._load, run.id, run.users)
         self._load.begin(
-            run.scribe, on_record=self._on_record, on_change=self._changed, abort=self._abort, feed=feed
+            run.scribe,
+            on_record=self._on_record,
+            on_change=self._changed,
+            abort=self._abort,
+            come=self._guests.come,
+            feed=feed,
         )
 
     def tell(self) -> None:
@@ -129,9 +169,8 @@ class Alone:
         if self._run is None:
             return
         a_plan = self._run.plan
-        step = None if a_plan.segment is None else a_plan.segment.step(LOCAL)
-        self._load.obey(step, stopped=a_plan.is_stopped)
-        a_plan.hear(LOCAL, self._load.tallies())
+        self._load.obey(a_plan.step(LOCAL), stopped=a_plan.is_stopped)
+        self._hear(self._run)
 
     def when_up(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
         """At once: Locust has just started them."""
@@ -139,8 +178,10 @@ class Alone:
         then({LOCAL: users}, unix_now_ns())
 
     def drain(self, *, at_once: bool) -> None:
-        """Locust has waited for the users, and they are gone."""
+        """Locust has waited for its users, and they are gone; nobody has for an open loop's."""
         del at_once
+        self._guests.drain()
+        self._load.drain(self._guests.patience_s)
         self._load.close()
         self._changed()
 
@@ -158,13 +199,29 @@ class Alone:
         return self._load.in_flight
 
     def give_up(self) -> None:
-        """Its users are gone already, or Locust is told to end them."""
+        """Its users are gone already, or Locust is told to end them; probes are not Locust's."""
+        self._load.drain(0.0)
 
     def counted(self) -> live.View:
         """What it has counted; the plan's counts are brought up to date with it."""
-        if self._run is not None:
-            self._run.hear(LOCAL, self._load.tallies())
-        return live.merged([self._load.live.stored()])
+        if self._run is None:
+            return live.merged([self._load.live.stored()])
+        self._hear(self._run)
+        segment = self._run.plan.segment
+        return live.merged([self._load.live.stored()], None if segment is None else segment.index)
+
+    def totals(self) -> list[Totals]:
+        """What it has counted over the run."""
+        return [self._load.totals()]
+
+    @property
+    def names(self) -> list[str]:
+        """There is but one."""
+        return [LOCAL]
+
+    def end_load(self) -> None:
+        """As if there were no use in going on."""
+        self._abort()
 
     @property
     def present(self) -> None:
@@ -193,7 +250,7 @@ class Alone:
 
     def findings(self) -> list[Finding]:
         """What its users met with."""
-        return self._load.rests.findings()
+        return self._load.findings()
 
     def unverified(self) -> list[str]:
         """Its journal is the run's own."""
@@ -201,5 +258,8 @@ class Alone:
 
     def _changed(self) -> None:
         if self._run is not None:
-            self._run.hear(LOCAL, self._load.tallies())
+            self._hear(self._run)
             self._run.look()
+
+    def _hear(self, run: Director) -> None:
+        run.hear(LOCAL, self._load.tallies(), self._load.given)

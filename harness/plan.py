@@ -1,136 +1,26 @@
-"""Where a run stands: its levels, who was granted how much of each, and the windows in which load was whole.
+"""Where a run stands: its levels in order, and which of them is held now (`harness.segment`).
 
-A run is a row of segments, each holding one level of concurrency over one or more parts (`harness.leave`). Parts
-say how far they are (`Tally`); what they may do next goes back to them (`Step`). A segment's window is
-the time in which its load was whole:
-
-    start   every part has sent (or never ceased to, where levels follow one another without a pause), and one of them
-            its first measured request. All users are up by then, and busy
-    end     the first request of any part to finish when that part had nothing left to give; earlier if load is
-            stopped, the number of users changes, or a part is lost
-
-so concurrency is constant all through the window; the tail in which users fall idle is outside it.
-
-A level's measured requests are granted to the parts in shrinking portions: of what is left, each part holds half its
-share, and at least one request for each of its users. So faster parts do more, no user waits while there is something
-left, and a lost part takes little with it. A single part is granted everything at once.
+Parts say how far they are (`Tally`); what they may do next goes back to them (`Step`). A sweep's levels are given
+beforehand, or found one by one by a `Chooser` that looks at what came of those before. Without a sweep, each number of
+users that Locust reports as complete opens a level of its own.
 
 No clock here. All stamps are on the run's clock, Unix ns.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from harness.allowance import Allowance, Given
 from harness.journal import Window
+from harness.loadpoint import LoadPoint
 from harness.orders import Step, Tally
+from harness.probing import sender
+from harness.segment import Part, Segment, Span
+from harness.trials import Trials
 
-__all__ = ["Plan", "Segment", "sweep"]
+__all__ = ["Chooser", "Plan", "Segment", "sweep"]
 
-
-@dataclass(slots=True)
-class Part:
-    """One part's share of a segment."""
-
-    users: int
-    tally: Tally
-    granted: int = 0
-    is_lost: bool = False
-    is_late: bool = False  # it got its users when the window was over
-
-    @property
-    def counts(self) -> int:
-        """Measured requests that are, or may be, this part's."""
-        return self.tally.given if self.is_lost else max(self.granted, self.tally.given)
-
-
-@dataclass(slots=True)
-class Segment:
-    """One level held once. `quota` None: until load is stopped."""
-
-    index: int
-    level: int
-    repeat: int
-    quota: int | None
-    warmup: int  # requests of each user that are not measured
-    open_ns: int | None = None
-    cut_ns: int | None = None
-    parts: dict[str, Part] = field(default_factory=dict)
-
-    def given(self) -> int:
-        """Measured requests given out."""
-        return sum(part.tally.given for part in self.parts.values())
-
-    def warmup_given(self) -> int:
-        """Warm-up requests given out."""
-        return sum(part.tally.warmup_given for part in self.parts.values())
-
-    def warmup_total(self) -> int:
-        """Warm-up requests of all users."""
-        return self.warmup * self.level
-
-    def done(self) -> int:
-        """Measured requests that are over."""
-        return sum(part.tally.done for part in self.parts.values())
-
-    def in_flight(self) -> int:
-        """Requests under way, as far as is known."""
-        return sum(part.tally.in_flight for part in self.parts.values() if not part.is_lost)
-
-    @property
-    def is_done(self) -> bool:
-        """Its quota is spent and everything it sent has finished."""
-        if self.open_ns is None or self.quota is None:
-            return False
-        return self.given() >= self.quota and self.in_flight() == 0
-
-    def window(self) -> tuple[int, int] | None:
-        """(start, end) of the time in which load was whole, once that is over; None if it never was."""
-        parts = [part for part in self.parts.values() if not part.is_late]
-        busy = [part for part in parts if part.users or part.tally.first_ns is not None]
-        begun = [part.tally.first_ns for part in busy if part.tally.first_ns is not None and self.quota]
-        starts = [part.tally.start_ns for part in busy if part.tally.start_ns is not None]
-        ends = [part.tally.end_ns for part in busy if part.tally.end_ns is not None]
-        if not starts or (self.quota is not None and len(begun) < len(busy)):
-            return None
-        if self.cut_ns is None and len(ends) < len(busy):
-            return None
-        start = max([*begun, min(starts)])
-        end = min([*ends, *([] if self.cut_ns is None else [self.cut_ns])])
-        return (start, end) if end > start else None
-
-    def cut(self, at_ns: int) -> None:
-        """Load is not whole from here on; the first cut counts."""
-        if self.cut_ns is None and self.open_ns is not None:
-            self.cut_ns = at_ns
-
-    def grant(self) -> None:
-        """Give out what is left of the quota, as far as that is wise yet."""
-        if self.quota is None:
-            return
-        takers = {name: part for name, part in self.parts.items() if part.users and not part.is_lost}
-        users = sum(part.users for part in takers.values())
-        left = self.quota - sum(part.counts for part in self.parts.values())
-        portion = left / 2
-        for part in sorted(takers.values(), key=lambda part: (part.granted - part.tally.given) / part.users):
-            holds = part.granted - part.tally.given
-            more = max(part.users, round(portion * part.users / users)) - holds
-            more = left if len(takers) == 1 else min(left, max(0, more))
-            part.granted += more
-            left -= more
-
-    def step(self, name: str) -> Step | None:
-        """What a part is to do of it; None while it is not open."""
-        if self.open_ns is None:
-            return None
-        part = self.parts.get(name) or Part(0, Tally(index=self.index))
-        return Step(
-            index=self.index,
-            level=self.level,
-            repeat=self.repeat,
-            open_ns=self.open_ns,
-            warmup=self.warmup * part.users,
-            quota=None if self.quota is None else part.counts,
-        )
+Chooser = Callable[[], LoadPoint | None]
 
 
 @dataclass(slots=True)
@@ -144,9 +34,16 @@ class Plan:
 
     segments: list[Segment] = field(default_factory=list)
     warmup: int = 0  # requests per user at the start of each level
+    span: Span | None = None  # of levels without a sweep, where their warm-up is a time
     is_sweep: bool = False
     is_stopped: bool = False
     at: int = 0
+    more: Callable[[int], Segment | None] | None = None  # gives the segment of an index that is not there yet
+    allowance: Allowance | None = None  # of requests over the whole run; None: as many as it takes
+    begun_ns: int | None = None
+    prober: str | None = None  # the part that sends probes, where there are any
+    trials: Trials | None = None  # of a search, which is what gives them
+    saturated: tuple[int, str] | None = None  # the level at which more load no longer gave more, and why
 
     @property
     def segment(self) -> Segment | None:
@@ -156,22 +53,40 @@ class Plan:
     @property
     def planned(self) -> int | None:
         """Requests the plan offers in all, warm-up included; None where it is open-ended."""
-        if not self.is_sweep:
+        if not self.is_sweep or self.more or any(segment.quota is None for segment in self.segments):
             return None
         return sum((segment.quota or 0) + segment.warmup_total() for segment in self.segments)
+
+    @property
+    def unsent(self) -> dict[str, int] | None:
+        """Arrivals that were due and that nobody sent, by level; None in a closed loop."""
+        found: dict[str, int] = {}
+        for segment in self.segments:
+            if (number := segment.unsent()) is not None:
+                found[str(segment.level)] = found.get(str(segment.level), 0) + number
+        return found or None
+
+    def brief(self) -> str | None:
+        """How far a search is, in a few words; None where there is none."""
+        return None if self.trials is None else self.trials.brief()
 
     def windows(self) -> list[Window]:
         """The windows so far, in order; a segment that was never whole has none."""
         found = [(segment, segment.window()) for segment in self.segments]
         return [Window(segment.level, segment.repeat, *span) for segment, span in found if span]
 
+    def points(self) -> list[LoadPoint]:
+        """What its levels hold, each once."""
+        return list({segment.level: segment.point for segment in self.segments if segment.level}.values())
+
     def begin(self, now_ns: int) -> None:
         """Load begins: users are being started."""
+        self.begun_ns = now_ns
         if not self.is_sweep:
-            self.segments.append(Segment(0, 0, 1, None, 0, open_ns=now_ns))
+            self.segments.append(Segment(0, LoadPoint(key=0, users=0), 1, None, 0, open_ns=now_ns))
 
     def users_ready(self, users: Mapping[str, int], level: int, now_ns: int, open_ns: int) -> None:
-        """All `level` users that were asked for are up, so many in each part.
+        """All `level` users that were asked for are up, so many in each part; in an open loop there are none.
 
         Their segment opens at `open_ns`. If it is open already, users have moved from part to part.
         """
@@ -181,10 +96,11 @@ class Plan:
         if not self.is_sweep:
             segment.cut(now_ns)
             repeat = 1 + sum(segment.level == level for segment in self.segments)
-            segment = Segment(len(self.segments), level, repeat, None, self.warmup)
+            point = LoadPoint.of_users(level)
+            segment = Segment(len(self.segments), point, repeat, None, self.warmup, span=self.span)
             self.segments.append(segment)
             self.at = segment.index
-        elif segment.level != level:
+        elif segment.point.users != level:
             return
         elif any(users.get(name, 0) != part.users for name, part in segment.parts.items()):
             segment.cut(now_ns)
@@ -197,9 +113,12 @@ class Plan:
         if segment.open_ns is None:
             segment.open_ns = open_ns
         segment.grant()
+        segment.share(users, now_ns)
 
-    def hear(self, name: str, tallies: Sequence[Tally]) -> None:
+    def hear(self, name: str, tallies: Sequence[Tally], given: Given | None = None) -> None:
         """A part's own word on how far it is. Stamps must be on the run's clock."""
+        if self.allowance is not None and given is not None:
+            self.allowance.hear(name, given)
         for tally in tallies:
             if 0 <= tally.index < len(self.segments):
                 segment = self.segments[tally.index]
@@ -210,13 +129,48 @@ class Plan:
         if self.segment is not None and self.segment.open_ns is not None and not self.is_stopped:
             self.segment.grant()
 
+    def deal(self, names: Sequence[str]) -> None:
+        """Share what concerns the whole run out to the parts that are there."""
+        self.prober = sender(names, self.prober)
+        segment = self.segment
+        if self.allowance is None or segment is None or segment.open_ns is None:
+            return
+        if segment.point.is_open:
+            self.allowance.deal_evenly([name for name in names if name in segment.takers])
+        elif segment.level:
+            parts = segment.parts
+            self.allowance.deal({name: parts[name].users if name in parts else 0 for name in names})
+        else:
+            self.allowance.deal(dict.fromkeys(names, 1))  # who will have how many users is not known yet
+
+    def step(self, name: str) -> Step | None:
+        """What a part is to do now; None while nothing is open."""
+        step = None if self.segment is None else self.segment.step(name)
+        if step is None:
+            return None
+        step = replace(step, probe_ns=self.begun_ns if name == self.prober else None)
+        if (allowance := self.allowance) is None:
+            return step
+        return replace(step, most=allowance.of(name), revision=allowance.revision(name))
+
+    def unreached(self) -> list[str]:
+        """The levels of a sweep that have not been held to their end; none where there is no end but the run's."""
+        left = [segment for segment in self.segments[self.at :] if not segment.is_done]
+        if (
+            not self.is_sweep
+            or not left
+            or (len(self.segments) == 1 and left[0].quota is None and not self.more)
+        ):
+            return []
+        return list(dict.fromkeys(segment.point.title for segment in left))
+
     def lose(self, name: str, last_heard_ns: int) -> None:
         """A part is gone: load was whole until it was last heard, and others do what it was not seen to do."""
         segment = self.segment
         if segment is None or segment.open_ns is None:
             return
         part = segment.parts.get(name)
-        if part is not None and (part.users or part.tally.first_ns is not None):
+        if part is not None and (part.users or part.tally.first_ns is not None or segment.due):
             segment.cut(last_heard_ns)
             part.is_lost, part.granted, part.users = True, part.tally.given, 0
             segment.grant()
@@ -229,13 +183,27 @@ class Plan:
     def next_segment(self) -> Segment | None:
         """Go on to the next segment of a sweep; None after the last."""
         self.at += 1
+        if self.segment is None and self.more is not None and (found := self.more(self.at)):
+            self.segments.append(found)
         return self.segment
+
+    def saturate(self, level: int, reason: str) -> list[LoadPoint]:
+        """More load gives no more: what is higher is not held, now or in later passes. Returns what was dropped."""
+        self.saturated = (level, reason)
+        limit = next(float(one.point.value or 0) for one in self.segments if one.level == level)
+        done, to_come = self.segments[: self.at + 1], self.segments[self.at + 1 :]
+        kept = [one for one in to_come if float(one.point.value or 0) <= limit]
+        for index, segment in enumerate(kept, len(done)):  # none of them has been opened
+            segment.index = index
+        self.segments = [*done, *kept]
+        dropped = [one for one in to_come if float(one.point.value or 0) > limit]
+        return list({one.level: one.point for one in dropped}.values())
 
     def stop(self, now_ns: int) -> None:
         """No further request; what is in flight may finish."""
         self.is_stopped = True
         if self.segment is not None:
-            self.segment.cut(now_ns)
+            self.segment.stop(now_ns)
 
 
 def sweep(
@@ -245,17 +213,25 @@ def sweep(
     warmup_per_user: int,
     *,
     requests_per_user: int | None = None,
+    waves: bool = False,
 ) -> Plan:
-    """A plan that goes through all levels, `repeats` times over.
+    """A plan that goes through all levels of concurrency, `repeats` times over.
 
     Going through all of them before repeating any keeps a slow drift of the server from passing for a
     difference between levels. Without a number of requests, each level gets `requests_per_user` rounds of its
-    users, five by default; one round is a wave: all users at once, and all awaited before the next level.
+    users, five by default. `waves`: one round each, all users at once, and all awaited before the next.
     """
-    rounds = requests_per_user or 5
+    rounds = 1 if waves else requests_per_user or 5
     passes = [(level, repeat) for repeat in range(1, repeats + 1) for level in levels]
     segments = [
-        Segment(index, level, repeat, requests_per_level or rounds * level, warmup_per_user)
+        Segment(
+            index,
+            replace(LoadPoint.of_users(level), wave=waves),
+            repeat,
+            rounds * level if waves else requests_per_level or rounds * level,
+            warmup_per_user,
+            is_wave=waves,
+        )
         for index, (level, repeat) in enumerate(passes)
     ]
     return Plan(segments, warmup_per_user, is_sweep=True)

@@ -20,7 +20,7 @@ from locust.exception import StopUser
 from locust.runners import Runner, WorkerRunner
 from locust.web import WebUI
 
-from harness import options
+from harness import options, planning
 from harness.errors import ConfigError
 from harness.load import Load
 from harness.say import say
@@ -95,8 +95,10 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
         for name in options.unknown_variables(os.environ):
             say(f"{name} is set but is no variable of tokenswarm (`tokenswarm options` lists them)")
         settings = session.settings()
-        if settings.levels:
+        if planning.points(settings):
             environment.shape_class = LevelsShape(session)
+            parsed = parsed_options(environment)
+            session.given, parsed.run_time = (parsed.num_users, parsed.run_time), None
         if not environment.stop_timeout:
             environment.stop_timeout = DRAIN_S
         if settings.serve:

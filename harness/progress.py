@@ -13,6 +13,7 @@ import gevent
 
 from harness.clock import now_ns
 from harness.live import View
+from harness.loadpoint import LoadPoint
 from harness.record import Outcome
 
 
@@ -25,7 +26,11 @@ class Segment(Protocol):
 
     @property
     def level(self) -> int:
-        """Users; 0 while they are coming up."""
+        """Its name; 0 while users are coming up."""
+
+    @property
+    def point(self) -> LoadPoint:
+        """What it holds."""
 
     @property
     def quota(self) -> int | None:
@@ -42,6 +47,12 @@ class Segment(Protocol):
 
     def done(self) -> int:
         """Measured requests that are over."""
+
+    def in_flight(self) -> int:
+        """Requests under way."""
+
+    def backlog(self) -> int:
+        """Arrivals of an open loop that are due and wait for its cap."""
 
 
 class Plan(Protocol):
@@ -68,7 +79,7 @@ class Progress:
     """Prints a line every few seconds, by default to stderr.
 
     `live` gives the counts so far, `workers` how many of a distributed run's workers are heard and how many
-    there should be. Both are asked once a line.
+    there should be, `search` how far a search is. All are asked once a line.
     """
 
     def __init__(
@@ -78,11 +89,13 @@ class Progress:
         stream: TextIO | None = None,
         *,
         workers: Callable[[], tuple[int, int]] | None = None,
+        search: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._plan = plan
         self._live = live
         self._stream = sys.stderr if stream is None else stream
         self._workers = workers
+        self._search = search
         self._greenlet: gevent.Greenlet | None = None
         self._begin_ns = 0
 
@@ -101,8 +114,9 @@ class Progress:
     def line(self) -> str:
         """Where the run stands, e.g. `[0:12] 4 users, step 2/3: 7/12 done · 3 of 4 workers · 31 ok in all ...`."""
         seconds = (now_ns() - self._begin_ns) // 1_000_000_000
-        view = self._live()
-        parts = [f"[{seconds // 60}:{seconds % 60:02}] {self._place()}"]
+        view, search = self._live(), self._search()
+        parts = [f"[{seconds // 60}:{seconds % 60:02}] {self._place(is_search=search is not None)}"]
+        parts += [] if search is None else [search]
         if self._workers is not None:
             here, all_of_them = self._workers()
             parts.append(f"{here} of {_number(all_of_them, 'worker')}")
@@ -114,19 +128,25 @@ class Progress:
         ]
         return " · ".join([*parts, _tokens(view), *self._medians(view)])
 
-    def _place(self) -> str:
+    def _place(self, *, is_search: bool) -> str:
         segment = self._plan.segment
         if segment is None and len(self._plan.segments):
             return "done"
         if segment is None or segment.level == 0:
             return "starting users"
-        users = _number(segment.level, "user")
+        place = segment.point.title
         if not self._plan.is_sweep:
-            return users
-        place = f"{users}, step {self._plan.at + 1}/{len(self._plan.segments)}"
+            return place
+        if len(self._plan.segments) > 1 and not is_search:  # which has no known number of steps
+            place += f", step {self._plan.at + 1}/{len(self._plan.segments)}"
         if segment.warmup_given() < segment.warmup_total() or not segment.given():
             return f"{place}: warming up"
-        return f"{place}: {segment.done()}/{segment.quota} done"
+        if segment.quota is not None:
+            return f"{place}: {segment.done()}/{segment.quota} done"
+        place += f": {segment.done()} done"
+        if segment.point.is_open:
+            place += f", {segment.in_flight()} in flight"
+        return place + (f", {segment.backlog()} waiting" if segment.backlog() else "")
 
     def _medians(self, view: View) -> list[str]:
         segment = self._plan.segment

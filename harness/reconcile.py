@@ -193,7 +193,7 @@ def _levels(good: Sequence[Sample], windows: Sequence[Window]) -> list[dict[str,
     for level in sorted({window.level for window in windows}):
         spans = [(window.start_ns, window.end_ns) for window in windows if window.level == level]
         inside = [s for s in good if any(start <= s.time_ns < end for start, end in spans)]
-        levels.append({"concurrency": level, **_spreads(inside)})
+        levels.append({"level": level, **_spreads(inside)})
     return levels
 
 

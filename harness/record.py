@@ -9,6 +9,7 @@ happened:
                 reasoning text. Role-only, usage, ping and comment events never count
     end         the response was complete, or the failure was noticed
 
+    from due: the same with scheduled in place of sent: in an open loop, what a user who came on schedule waited
     TTFT  = c1 - sent                      TTFA = first event with answer (not reasoning) text - sent
     E2E   = cN - sent                      (a response that was not streamed is one event, complete with its
                                            last byte: E2E is there, TTFT is None)
@@ -27,6 +28,7 @@ Schema history of the stored row
     3  what some servers say of a request beside its three times (`server_ttft_ms` to `batch_size`), and
        `retry_after_s` of a refusal; `prompt_token_source`
     4  `clock_offset_ns`: what was taken off all stamps of the row, to bring them to the run's clock
+    5  `ttft_scheduled_ms`, `e2e_scheduled_ms`; `session_id` and `turn` of chats; the phase `probe`
 """
 
 from dataclasses import dataclass, fields
@@ -35,7 +37,7 @@ from typing import Any
 
 from harness.errors import ErrorClass
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 class Outcome(StrEnum):
@@ -47,11 +49,12 @@ class Outcome(StrEnum):
 
 
 class Phase(StrEnum):
-    """When a request was sent: before its level's window opened, inside it, or after load stopped."""
+    """What a request is for: warm-up, to be measured, cool-down; or a probe beside the load, reported apart."""
 
     WARMUP = "warmup"
     MEASURE = "measure"
     DRAIN = "drain"
+    PROBE = "probe"
 
 
 class StampSource(StrEnum):
@@ -77,7 +80,7 @@ class RequestRecord:
     request_id: str
     name: str
     worker: str
-    level: int  # concurrency the load model held when the request went out
+    level: int  # what the load model held when the request went out (`harness.loadpoint`)
     repeat: int  # 1 for the first pass over the levels
     phase: Phase
     outcome: Outcome
@@ -118,12 +121,24 @@ class RequestRecord:
     connect_ms: float | None = None
     tls_ms: float | None = None
     reconnects: int = 0
+    session_id: str | None = None  # of the chat that it is a turn of
+    turn: int | None = None  # 1 for a chat's first
     text: str | None = None  # kept only until the tokens are counted; never stored with the results
 
     @property
     def ttft_ms(self) -> float | None:
         """Time to first token: first content event, answer or reasoning."""
         return _ms(self.sent_ns, self.first_content_ns) if self.streamed else None
+
+    @property
+    def ttft_scheduled_ms(self) -> float | None:
+        """From when the request was due to its first content: what a user waited who came on schedule."""
+        return _ms(self.scheduled_ns, self.first_content_ns) if self.streamed else None
+
+    @property
+    def e2e_scheduled_ms(self) -> float | None:
+        """From when the request was due to its last content."""
+        return _ms(self.scheduled_ns, self.last_content_ns)
 
     @property
     def ttfa_ms(self) -> float | None:
@@ -187,7 +202,10 @@ class RequestRecord:
 
 
 STAMPS = ("scheduled_ns", "sent_ns", "first_content_ns", "first_answer_ns", "last_content_ns", "end_ns")
-FIGURES = ("ttft_ms", "ttfa_ms", "tpot_ms", "e2e_ms", "output_tokens_per_s", "total_tokens_per_s")
+FIGURES = (
+    *("ttft_ms", "ttfa_ms", "tpot_ms", "e2e_ms", "output_tokens_per_s", "total_tokens_per_s"),
+    *("ttft_scheduled_ms", "e2e_scheduled_ms"),
+)
 
 
 def _ms(start: int | None, end: int | None) -> float | None:

@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from harness import report_client, report_levels, report_server, report_settings, report_slo, report_workers
+from harness import (
+    loadpoint,
+    report_beside,
+    report_client,
+    report_levels,
+    report_server,
+    report_settings,
+    report_slo,
+    report_workers,
+    search_says,
+)
 from harness.grid import NULL, clean, number
 from harness.report_style import CSS
 from harness.svg import Series, bars, chart
@@ -17,7 +27,6 @@ from harness.tables import FEW
 
 __all__ = ["render"]
 
-_X: Final = "users (level)"
 _TTFT: Final = "Time to first token, ms"
 _TPOT: Final = "Time per output token after the first, ms"
 _E2E: Final = "End to end, ms"
@@ -57,6 +66,7 @@ def render(
         *_head(summary, settings, run),
         *_verdict(summary),
         *_tiles(summary),
+        *search_says.section(summary),
         *report_slo.section(summary),
         *_failures(summary["failures"]),
         *(_charts(levels, summary.get("slo")) if summary["totals"]["succeeded"] else ()),
@@ -68,6 +78,7 @@ def render(
         *_pairs("Server's own metrics", report_server.pairs(summary.get("server_metrics"))),
         *_pairs("Environment", report_settings.environment(run)),
         "</div>",
+        *report_beside.section(summary),
         *report_workers.section(summary.get("audit")),
         *_charted(report_server.charts(summary.get("server_metrics"))),
         *_charted(report_client.charts(summary.get("client", {}))),
@@ -173,7 +184,7 @@ def _rates(peak: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if not peak["ttft_ms"]["n"]:  # not streamed
         each, ttft = peak["request_total_tokens_per_s"]["median"], peak["e2e_ms"]["p95"]
         what, when = "prompt and output tokens/s for each request", "end to end"
-    at = f"at {peak['concurrency']} {'user' if peak['concurrency'] == 1 else 'users'}"
+    at = f"at {peak['title']}"
     return [
         (
             _NONE if system is None else number(system),
@@ -198,13 +209,15 @@ def _charted(charts: Iterable[str]) -> Iterator[str]:
 
 
 def _lines(levels: Sequence[Mapping[str, Any]], slo: Mapping[str, Any] | None) -> Iterator[str]:
-    labels = [str(level["concurrency"]) for level in levels]
+    labels = [loadpoint.short(level) for level in levels]
 
     def part(name: str, key: str) -> list[float | None]:
         return [level[name][key] for level in levels]
 
     def drawn(title: str, name: str, lines: list[Series], limits: str = "s1") -> str:
-        return chart(title, _X, labels, [*lines, *report_slo.series(slo, name, lines, limits)])
+        return chart(
+            title, loadpoint.axis(levels), labels, [*lines, *report_slo.series(slo, name, lines, limits)]
+        )
 
     system = Series("system", [level["system_output_tokens_per_s"] for level in levels], label="above")
     each, total = "request_output_tokens_per_s", "request_total_tokens_per_s"

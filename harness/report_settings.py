@@ -16,14 +16,36 @@ _WORKLOAD: Final = (
     ("tokenizer", "tokenizer"),
     ("exact_output", "exact output length"),
     ("extra_body", "extra body"),
+    ("text", "text"),
+    ("lengths", "lengths from"),
+    ("mix", "mixture"),
+    ("dataset", "dataset"),
+    ("dataset_order", "its order"),
+    ("bust_cache", "each prompt begins anew"),
+    ("template", "templates from"),
+    ("shared_prefix", "shared prefixes, tokens"),
+    ("turns", "turns of a chat"),
+    ("turn_tokens", "tokens of later turns"),
+    ("think_time", "think time"),
     ("seed", "seed"),
 )
 _LOAD: Final = (
     ("levels", "levels, users"),
+    ("arrivals", "arrivals"),
+    ("rates", "levels, requests/s"),
+    ("prompt_levels", "levels, prompt tokens"),
+    ("output_levels", "levels, output tokens"),
+    ("search", "search"),
+    ("speed_up", "times as fast"),
+    ("max_concurrency", "in flight at most"),
+    ("seconds_per_level", "seconds a level"),
+    ("refill", "refill"),
     ("requests_per_level", "measured requests a level"),
     ("requests_per_user", "measured requests of each user at a level"),
     ("repeats", "passes"),
     ("warmup", "warm-up requests a user"),
+    ("warmup_s", "warm-up, s"),
+    ("cooldown_s", "cool-down, s"),
     ("num_users", "users"),
     ("spawn_rate", "users started a second"),
     ("run_time_s", "run time, s"),
@@ -61,12 +83,23 @@ _OF_A_SERVER: Final = (
     ("forces_length", "can force a length"),
     ("notes", "notes"),
 )
+# What is so unless somebody asks for something else, and not worth a line.
+_USUAL: Final[Mapping[str, object]] = {
+    "text": "en",
+    "dataset_order": "file",
+    "bust_cache": False,
+    "think_time": "0s",
+    "speed_up": 1.0,
+    "refill": "steady",
+    "cooldown_s": 0.0,
+}
 _SAID_ELSEWHERE: Final = {"anchor_unix_ns", "run_name", "users", "labels", "results_dir"}
 
 
 def about(settings: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
     """The run's settings as (heading, pairs): workload, load, server, timeouts, labels, and what is left."""
-    settings = dict(settings) | {name: said if settings.get(name) else None for name, said in _FLAGS.items()}
+    settings = {name: value for name, value in settings.items() if _USUAL.get(name, _USUAL) != value}
+    settings |= {name: said if settings.get(name) else None for name, said in _FLAGS.items()}
     users, labels = settings.get("users"), settings.get("labels")
     lanes = {str(name): lane for name, lane in users.items()} if isinstance(users, Mapping) else {}
     sizes = () if lanes else _OF_A_USER[:2]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from harness import loadpoint
 from harness.grid import NULL, clean, number
 from harness.judgement import all_met
 from harness.slo import parse
@@ -32,16 +33,17 @@ def cells(level: Mapping[str, Any]) -> list[str]:
 
 def headline(judged: Mapping[str, Any]) -> str:
     """`missed: met up to 4 users`."""
-    state, every, passed = _STATES[judged["met"]], _levels(judged), sorted(judged["levels_met"])
+    state, every = _STATES[judged["met"]], _levels(judged)
+    passed = [level for level in every if level in judged["levels_met"]]
     if len(every) < 2 or not passed:
         why = "nothing was measured" if not every else "met at no level" if len(every) > 1 else ""
         return f"{state}: {why}" if why else state
     if passed == every:
-        return f"met at every level, up to {_users(passed[-1])}"
+        return f"met at every level, up to {_users(judged, passed[-1])}"
     if passed == every[: len(passed)]:
-        return f"{state}: met up to {_users(passed[-1])}"
+        return f"{state}: met up to {_users(judged, passed[-1])}"
     *others, last = passed
-    return f"{state}: met at {f'{_list(others)} and ' if others else ''}{_users(last)}"
+    return f"{state}: met at {f'{_list(judged, others)} and ' if others else ''}{_users(judged, last)}"
 
 
 def lines(judged: Mapping[str, Any] | None) -> list[str]:
@@ -49,14 +51,14 @@ def lines(judged: Mapping[str, Any] | None) -> list[str]:
     if not judged:
         return []
     several = len(_levels(judged)) > 1
-    return [headline(judged), *(_line(one, several=several) for one in judged["each"])]
+    return [headline(judged), *(_line(judged, one, several=several) for one in judged["each"])]
 
 
-def _line(one: Mapping[str, Any], *, several: bool) -> str:
+def _line(judged: Mapping[str, Any], one: Mapping[str, Any], *, several: bool) -> str:
     """`ttft_p95<2s: missed at 8, 16 (worst 2340.0 ms at 16)`."""
 
     def at(levels: Sequence[int]) -> str:
-        return f" at {_list(levels)}" if several else ""
+        return f" at {_list(judged, levels)}" if several else ""
 
     said = [
         _WORDS[met] + at(one[key]) for met, key in ((False, "missed_at"), (None, "unknown_at")) if one[key]
@@ -69,7 +71,9 @@ def _line(one: Mapping[str, Any], *, several: bool) -> str:
 
 
 def _levels(judged: Mapping[str, Any]) -> list[int]:
-    return sorted([*judged["levels_met"], *judged["levels_missed"], *judged["levels_unknown"]])
+    order = [int(level) for level in judged.get("titles", ())]  # that of the table: rates are listed by rate
+    known = [*judged["levels_met"], *judged["levels_missed"], *judged["levels_unknown"]]
+    return sorted(known, key=lambda level: (order.index(level) if level in order else len(order), level))
 
 
 def value(figure: float | None, unit: str) -> str:
@@ -86,8 +90,8 @@ def section(summary: Mapping[str, Any]) -> Iterator[str]:
         return
     tone = {True: "", False: ' class="doubt invalid"', None: ' class="doubt suspect"'}[judged["met"]]
     yield f"<section{tone}><h2>Service levels {escape(headline(judged))}</h2>"
-    yield '<div class="wide"><table><thead><tr><th>users</th>'
-    yield from (f"<th>{level['concurrency']}</th>" for level in levels)
+    yield f'<div class="wide"><table><thead><tr><th>{loadpoint.heading(levels)}</th>'
+    yield from (f"<th>{escape(clean(loadpoint.short(level)))}</th>" for level in levels)
     yield "</tr></thead><tbody>"
     if any(level["goodput"] for level in levels):
         yield "<tr><th>goodput, % of requests</th>"
@@ -134,9 +138,14 @@ def series(judged: Mapping[str, Any] | None, entry: str, drawn: Sequence[Series]
     ]
 
 
-def _list(levels: Sequence[int]) -> str:
-    return ", ".join(map(str, levels))
+def _list(judged: Mapping[str, Any], levels: Sequence[int]) -> str:
+    return ", ".join(_title(judged, level) for level in levels)
 
 
-def _users(level: int) -> str:
-    return f"{level} {'user' if level == 1 else 'users'}"
+def _users(judged: Mapping[str, Any], level: int) -> str:
+    title = _title(judged, level)
+    return f"{title} {'user' if level == 1 else 'users'}" if title.isdigit() else title
+
+
+def _title(judged: Mapping[str, Any], level: int) -> str:
+    return clean(judged.get("titles", {}).get(str(level), level))

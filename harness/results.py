@@ -102,6 +102,7 @@ class RunDirectory:
         counted_by: TokenSource = TokenSource.TOKENIZER,
         workers: Sequence[Mapping[str, Any]] = (),
         keep: Sequence[str] = (),
+        unsent: Mapping[str, int] | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Turn the journals into the results, delete them, and return the summary.
@@ -114,6 +115,7 @@ class RunDirectory:
             counted_by: the source noted for `count_tokens`' counts.
             workers: what is known of each process that made load; docs/metrics.md, "Audit".
             keep: names of journals that are not known to be whole, and are not deleted.
+            unsent: arrivals of an open loop that were due and not sent, by level; None in a closed loop.
             more: further entries of run.json.
 
         Raises:
@@ -123,6 +125,7 @@ class RunDirectory:
         lost = self.journal.dropped
         run = load_run(self.path) | {
             "planned": planned,
+            "unsent": unsent,
             "incomplete": [
                 *incomplete,
                 *([f"{lost} journal lines were lost: {self.journal.problem}"] if lost else []),

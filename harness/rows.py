@@ -83,6 +83,10 @@ COLUMNS: Final = {
     "retry_after_s": "double",
     "prompt_token_source": "string",
     "clock_offset_ns": "int64",
+    "ttft_scheduled_ms": "double",
+    "e2e_scheduled_ms": "double",
+    "session_id": "string",
+    "turn": "int64",
 }
 _KINDS: Final = {
     "string": pa.string(),
@@ -100,13 +104,14 @@ _REPEATING: Final = (
     *("name", "worker", "level", "repeat", "phase", "chunks", "prompt_tokens", "output_tokens"),
     *("requested_prompt_tokens", "requested_output_tokens", "cached_tokens", "token_source", "stamp_source"),
     *("http_status", "outcome", "error_class", "finish_reason", "reconnects", "first_chunk_tokens"),
-    *("error_message", "batch_size", "prompt_token_source"),
+    *("error_message", "batch_size", "prompt_token_source", "turn"),
 )
 # Null in older tables.
 _LATER: Final = (
     *("dns_ms", "tls_ms"),  # since schema 2
     *("server_ttft_ms", "server_e2e_ms", "server_tokens_per_s", "acceptance_rate", "batch_size"),  # since 3
     *("retry_after_s", "prompt_token_source"),
+    *("ttft_scheduled_ms", "e2e_scheduled_ms", "session_id", "turn"),  # since 5
 )
 _SHIFTED: Final = (
     "clock_offset_ns"  # since 4; 0 in older tables, whose senders' own clocks nobody can tell any more

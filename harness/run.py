@@ -13,19 +13,20 @@ The end is ours and not Locust's: what was in flight when load stopped is waited
 had to be given up is counted as cancelled.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 from gevent.event import Event
 from gevent.lock import RLock
 
-from harness import audit, ending, files, plan
-from harness.clock import unix_now_ns, unix_ns
+from harness import audit, ending, files, loadpoint, run_facts
+from harness.allowance import Given
+from harness.choosing import Choosing
+from harness.clock import unix_now_ns
+from harness.datasets import use
 from harness.errors import ConfigError
+from harness.guarding_run import Guard
 from harness.influx.watch import Watch
 from harness.load import Load
 from harness.options import Settings
@@ -33,14 +34,13 @@ from harness.orders import Tally
 from harness.parts import Finding, Parts
 from harness.plan import Plan, Segment
 from harness.progress import Progress
-from harness.record import TokenSource
 from harness.results import RunDirectory
 from harness.say import say
 from harness.scraper import open_scraper
 from harness.scribe import Scribe
 from harness.server_metrics import Sample
 
-__all__ = ["Run", "new_plan"]
+__all__ = ["Run"]
 
 
 class Run:
@@ -65,14 +65,16 @@ class Run:
         self.interrupted = False
         self.summary: dict[str, Any] | None = None
         self.problem: str | None = None
-        self.progress = Progress(self.plan, parts.counted, workers=parts.present)
+        self.progress = Progress(a_plan, parts.counted, workers=parts.present, search=a_plan.brief)
+        self.choosing = Choosing(settings, a_plan, parts.counted, self.event)
         self._finishing = RLock()
         self._begun_ns: int | None = None
         self._windows_kept = 0
         self._findings: list[Finding] = []
         first = next(iter(load.lanes.values()))
         self._scraper = open_scraper(settings, first.session(), first.client.secret, self._keep_sample, say)
-        self.id = self._new_id()
+        self.guard = Guard(settings.load.guards, a_plan, parts)
+        self.id = run_facts.new_id(settings, load)
         self.directory = RunDirectory.create(
             settings.results_dir, self.id, self._stored(), planned=self.plan.planned
         )
@@ -85,9 +87,12 @@ class Run:
         self.plan.begin(self._begun_ns)
         self.note_event("load begins", "start", self._begun_ns)
         self.parts.begin(self)
+        self.plan.deal(self.parts.names)
         self.parts.tell()
+        self.guard.begin(self)
         self.watch.start()
         self._scraper.start()
+        self.choosing.start()
         self.progress.start()
 
     @property
@@ -99,15 +104,16 @@ class Run:
         """All users asked for have been started."""
         self.parts.when_up(users, lambda each, open_ns: self._open(users, each, open_ns))
 
-    def hear(self, name: str, tallies: Sequence[Tally]) -> None:
+    def hear(self, name: str, tallies: Sequence[Tally], given: Given | None = None) -> None:
         """A part's word on how far it is, stamps on this process's clock, Unix ns."""
-        self.plan.hear(name, tallies)
+        self.plan.hear(name, tallies, given)
 
     def look(self) -> None:
         """What follows from how far the parts are."""
         self.plan.grant()
+        self.plan.deal(self.parts.names)
         segment = self.plan.segment
-        if segment is not None and segment.quota is not None:
+        if segment is not None and self.plan.is_sweep:
             if segment.window():
                 self._journal_windows()
             if segment.is_done:
@@ -115,8 +121,9 @@ class Run:
 
     def next_segment(self) -> Segment | None:
         """Go on to a sweep's next level."""
+        self.choosing.decide()
         self.segment_done.clear()
-        return self.plan.next_segment()
+        return None if self.plan.is_stopped else self.plan.next_segment()
 
     def event(self, what: str, topic: str = "note") -> None:
         """Something worth knowing afterwards; it is said, too."""
@@ -190,13 +197,21 @@ class Run:
         ours = tables.render(self.summary, self._stored(), run_dir=self.directory.path)
         return f"\n{theirs}\n{ours}"
 
+    def last_words(self) -> list[str]:
+        """What a user has to know of the end, below all tables."""
+        return [*ending.last_words(self.parts.hope, self.exit_code), *self.guard.words()]
+
     def _end(self) -> None:
         self.stop()
         self.parts.drain(at_once=True)
         self.progress.stop()
+        self.choosing.stop()
+        self.guard.stop()
         self._scraper.stop()
         self._journal_windows()
         self.note_event("nothing is in flight any more", "end")
+        for line in use.lines(run_facts.datasets(self.load, self.parts.statements())):
+            self.event(line)
         self.scribe.close()
         self.watch.drained()
         self._write()
@@ -207,8 +222,9 @@ class Run:
     def _open(self, users: int, each: Mapping[str, int], open_ns: int) -> None:
         self.plan.users_ready(each, users, unix_now_ns(), open_ns)
         if (segment := self.plan.segment) is not None and segment.open_ns == open_ns:
-            self.note_event(f"{users} users", "level", open_ns)
+            self.note_event(segment.point.title, "level", open_ns)
         self._journal_windows()
+        self.plan.deal(self.parts.names)
         self.parts.tell()
 
     def _keep_sample(self, sample: Sample) -> None:
@@ -226,7 +242,7 @@ class Run:
     def _write(self) -> None:
         try:
             try:
-                self.summary = self._finish(self._counter())
+                self.summary = self._finish(run_facts.counter(self.load))
             except ConfigError as error:  # a server that counted prompts may be gone by now
                 say(f"{error}; uncounted answers are estimated")
                 self.summary = self._finish(None)
@@ -243,57 +259,31 @@ class Run:
         )
         return self.directory.finish(
             planned=self.plan.planned,
+            unsent=self.plan.unsent,
             incomplete=[
                 *reasons,
+                *self.guard.incomplete(),
                 *audit.missing(statements, run=str(self.directory.path)),
                 *([self.scribe.problem or ""] if self.scribe.dropped else []),
             ],
-            findings=[*self._inexact(), *self.parts.findings(), *self._findings],
+            findings=[
+                *run_facts.inexact(self.load),
+                *self.parts.findings(),
+                *self.guard.findings(),
+                *self._findings,
+            ],
             count_tokens=count_tokens,
             workers=statements,
             keep=self.parts.unverified(),
-            more={"begun_ns": self._begun_ns, **self.watch.stored(statements)},
+            more={
+                "begun_ns": self._begun_ns,
+                "points": loadpoint.stored(self.plan.points()),
+                **self.choosing.stored(),
+                **self.guard.stored(),
+                "datasets": run_facts.datasets(self.load, statements),
+                **self.watch.stored(statements),
+            },
         )
 
-    def _counter(self) -> Callable[[str], int] | None:
-        """What counts the tokens of answers whose server did not; None: they are estimated."""
-        sizer = next(iter(self.load.lanes.values())).sizer
-        return None if sizer is None or sizer.source is TokenSource.ESTIMATED else sizer.count_output
-
-    def _inexact(self) -> list[Finding]:
-        inexact = sum(lane.workload.inexact for lane in self.load.lanes.values())
-        if not inexact:
-            return []
-        return [("suspect", f"{inexact} prompts could not be sized to the exact token count asked for")]
-
-    def _new_id(self) -> str:
-        begun = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        lane = next(iter(self.load.lanes.values()))
-        name = self.settings.run_name or f"{lane.client.backend.name}-{lane.client.backend.mode}"
-        return f"{begun}-{re.sub(r'[^A-Za-z0-9._-]', '-', name)}-{uuid4().hex[:6]}"
-
-    def _stored(self) -> Mapping[str, Any]:
-        """The settings and what was learnt of the server, for run.json."""
-        users = {user_class.__name__: lane.stored() for user_class, lane in self.load.lanes.items()}
-        first = next(iter(self.load.lanes.values()))
-        return self.settings.stored() | {
-            "backend": first.client.backend.name,
-            "api_mode": first.client.backend.mode,
-            "model": first.facts.model,
-            "users": users,
-            "metrics_page": self._scraper.says,
-            "anchor_unix_ns": unix_ns(0),
-        }
-
-
-def new_plan(settings: Settings) -> Plan:
-    """The plan that settings ask for."""
-    if settings.levels:
-        return plan.sweep(
-            settings.levels,
-            settings.repeats,
-            settings.requests_per_level,
-            settings.warmup,
-            requests_per_user=settings.requests_per_user,
-        )
-    return Plan(warmup=settings.warmup)
+    def _stored(self) -> dict[str, Any]:
+        return run_facts.stored(self.settings, self.load, self._scraper.says)

@@ -18,7 +18,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 from locust.web import WebUI
 
-from harness import ending, files, options
+from harness import files, options
 from harness.cautions import cautions
 from harness.distributed import bundle
 from harness.errors import ConfigError
@@ -29,14 +29,16 @@ from harness.lane import UserClass, share_of
 from harness.load import LOCAL, Load
 from harness.options import Settings
 from harness.parts import Alone
+from harness.planning import new_plan
 from harness.results import check_place
-from harness.run import Run, new_plan
+from harness.run import Run
 from harness.say import say
+from harness.timetable import Timetable
+from harness.visitors import Visitors
 from harness.workload import Sharing
 
 if TYPE_CHECKING:
     from harness.distributed.crew import Crew
-
 
 MASTER: Final = "master"  # which sends nothing, but has points of its own
 END_S: Final = 180.0  # for the end of a run, before another begins
@@ -50,6 +52,7 @@ class Session:
         self.runner = runner
         self.web_ui = web_ui
         self.is_sweep = False
+        self.given: tuple[int | None, int | None] = (None, None)  # of a sweep: -u and -t
         self.run: Run | None = None
         self._preparing: Run | None = None
         self._crew: Crew | None = None
@@ -58,8 +61,7 @@ class Session:
 
             self._crew = crew.Crew(runner, lambda: gevent.spawn(self._end_load))
         self._afterwards = ExitStack()
-        self._has_printed = False
-        self._interrupts = 0
+        self._has_printed, self._interrupts = False, 0
 
     def afterwards(self, call: Callable[[], object]) -> None:
         """Have something done when all has been said."""
@@ -69,9 +71,12 @@ class Session:
         """The settings that the options, as they are now, make."""
         parsed = parsed_options(self.environment)
         if self.is_sweep:
-            # The web UI's form fills these in, asked or not; on the command line they were refused beside --levels.
-            parsed.num_users = parsed.spawn_rate = parsed.run_time = None
-        return options.read(parsed, self._own_host())
+            # The web UI's form fills these in, asked or not.
+            parsed.spawn_rate = None
+            parsed.num_users, parsed.run_time = self.given
+        settings = options.read(parsed, self._own_host())
+        parsed.run_time = None if self.is_sweep else parsed.run_time  # the plan's own end is exact
+        return settings
 
     def prepare(self, settings: Settings) -> Run:
         """Check and build everything a run needs.
@@ -81,21 +86,21 @@ class Session:
         """
         classes = measured_classes(self.environment)
         if not classes:
-            raise ConfigError(
-                "the locustfile has no LLMUser: derive your user class from harness.users.LLMUser"
-            )
+            raise ConfigError("the locustfile has no LLMUser: derive one from harness.users.LLMUser")
         watch.check(os.environ)
         check_place(settings.results_dir)  # now, and not after minutes of sizing prompts
         for line in cautions(settings):
             say(line)
         self.run = None
         run: Run | None = None
-        a_plan = new_plan(settings)
-        load = Load(settings, say)
+        timetable = Timetable.of(settings, say)
+        load = Load(settings, say, timetable=timetable)
+        a_plan = new_plan(settings, timetable)
         try:
             load.open(classes, a_plan.planned)
+            guests = Visitors(self.environment, self.runner, classes, settings.seed)
             parts = self._crew or Alone(
-                load, partial(fire, self.environment), lambda: gevent.spawn(self._end_load)
+                load, partial(fire, self.environment), lambda: gevent.spawn(self._end_load), guests
             )
             run = Run(settings, load, parts, a_plan, lambda: self.runner.user_count)
             name = LOCAL if self._crew is None else MASTER
@@ -107,7 +112,7 @@ class Session:
                 self._enlist(self._crew, run)
                 self._preparing = None
         except BaseException as error:
-            load.engine.close()
+            load.close()
             if run is not None and isinstance(error, ConfigError | gevent.GreenletExit):  # stopped meanwhile
                 run.discard()
                 self._preparing = None
@@ -116,17 +121,15 @@ class Session:
         return run
 
     def _enlist(self, crew: "Crew", run: Run) -> None:
-        """Have the workers prepare themselves; on this one's own engine nothing more is sent."""
-        run.load.engine.close()
+        """Have the workers prepare themselves; this one sends nothing more, nor reads on in a dataset."""
+        run.load.close()
         parsed = parsed_options(self.environment)
-        told = bundle.options_of(parsed, parsed.host or self._own_host() or "")
+        told = bundle.options_of(parsed, parsed.host or self._own_host() or "", run.settings)
         stored = files.from_json(run.directory.path / "run.json")
 
         def lines(sharing: Sharing) -> Iterator[bytes]:
-            shares = {
-                user_class.__name__: share_of(lane, sharing) for user_class, lane in run.load.lanes.items()
-            }
-            return bundle.write(told, stored, shares)
+            shares = {kind.__name__: share_of(lane, sharing) for kind, lane in run.load.lanes.items()}
+            return bundle.write(told, stored, shares, run.load.timetable)
 
         least = parsed.expect_workers if self.web_ui is None else 1
         crew.enlist(run, lines, least, parsed.expect_workers_max_wait)
@@ -240,7 +243,7 @@ class Session:
     def _print_results(self, run: Run) -> None:
         if run.summary is not None:
             print(run.tables(), flush=True)
-        for line in ending.last_words(run.parts.hope, run.exit_code):
+        for line in run.last_words():
             say(line)
 
     def _interrupt(self) -> None:

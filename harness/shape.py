@@ -1,8 +1,16 @@
-"""A sweep as Locust's load shape: so many users, and the next number when this level's requests are done."""
+"""A sweep as Locust's load shape: so many users, and the next number when this level's requests are done.
+
+In an open loop Locust starts no users at all (`harness.visitors` do), and the shape only holds each level until it is over.
+"""
+
+from typing import TYPE_CHECKING
 
 from locust import LoadTestShape
 
 from harness.session import Session
+
+if TYPE_CHECKING:
+    from harness.run import Run
 
 __all__ = ["LevelsShape"]
 
@@ -14,7 +22,7 @@ class LevelsShape(LoadTestShape):
         super().__init__()  # type: ignore[no-untyped-call]
         session.is_sweep = True
         self._session = session
-        self._begun: object = None  # the run whose first level it has given
+        self._begun: Run | None = None  # the run whose first level it has given
         self.runner = session.runner
 
     def tick(self) -> tuple[int, float] | None:
@@ -24,15 +32,22 @@ class LevelsShape(LoadTestShape):
             run = self._session.prepare_again()
         if run is None:
             return None
-        if self._begun is run:
-            run.segment_done.wait()
-            segment = None if run.plan.is_stopped else run.next_segment()
-        else:
+        if self._begun is not run:
             self._begun, segment = run, run.plan.segment
+            return None if segment is None else (segment.point.users, _rate(segment.point.users))
+        segment = run.plan.segment
+        if segment is not None and segment.open_ns is None and segment.point.is_open:
+            run.users_ready(0)  # the first level: until Locust had heard of it, load had not begun
+        run.segment_done.wait()
+        segment = None if run.plan.is_stopped else run.next_segment()
         if segment is None:
             return None
-        if (
-            self._session.runner.user_count == segment.level
-        ):  # Locust will start nobody, and so will not say when
-            run.users_ready(segment.level)
-        return segment.level, float(min(segment.level, 100))
+        if self._session.runner.user_count == segment.point.users:
+            # Locust will start nobody, and so will not say when.
+            run.users_ready(segment.point.users)
+        # The rate is that of stopping users too.
+        return segment.point.users, _rate(max(segment.point.users, self._session.runner.user_count))
+
+
+def _rate(users: int) -> float:
+    return float(min(max(users, 1), 100))

@@ -60,7 +60,7 @@ class Figure:
 FIGURES: Final[Mapping[str, Figure]] = {
     one.name: one
     for one in (
-        *(Figure(name, "ms", f"{name}_ms", f"{name}_ms", _TIMES) for name in ("ttft", "ttfa", "tpot", "e2e")),
+        *(Figure(name, "ms", f"{name}_ms", f"{name}_ms", _TIMES) for name in ("ttft", "ttfa", "tpot", "e2e", "ttft_scheduled", "e2e_scheduled")),
         Figure("chunk_gap", "ms", "chunk_gap_ms", None, _TIMES),
         Figure(
             "output_tokens_per_s", "tokens/s", "request_output_tokens_per_s", "output_tokens_per_s", _RATES

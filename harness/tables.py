@@ -11,12 +11,24 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness import doubts, report_client, report_server, report_slo, report_workers, server_says
+from harness import (
+    arrival_says,
+    groups,
+    length_says,
+    loadpoint,
+    report_beside,
+    report_client,
+    report_server,
+    report_slo,
+    report_workers,
+    search_says,
+    server_says,
+)
 from harness import maritaca as theirs
 from harness.grid import NULL, Group, clean, columns, number, wrap
 from harness.windows import Floats, floats
 
-__all__ = ["FEW", "lengths", "maritaca", "render"]
+__all__ = ["FEW", "maritaca", "render"]
 
 FEW: Final = 100  # a p99 of fewer is close to the maximum
 
@@ -51,10 +63,21 @@ def render(
     lines += wrap(_LEGEND, width)
     if any(0 < level["ttft_ms"]["n"] < FEW for level in levels):
         lines += wrap(f"* p99 of fewer than {FEW} requests: close to the slowest one.", width)
+    lines += _arrivals(levels, width)
+    lines += report_beside.probes(summary, width)
+    lines += _apart(summary, width)
+    lines += search_says.lines(summary, width)
     lines += _slo(summary.get("slo"), width)
     lines += _server_says(levels, width)
-    lines += [line for said in lengths(summary) for line in wrap(f"lengths: {said}", width, later="  ")]
+    lines += [
+        line for said in length_says.lengths(summary) for line in wrap(f"lengths: {said}", width, later="  ")
+    ]
+    lines += [
+        line for said in length_says.sized(levels) for line in wrap(f"lengths: {said}", width, later="  ")
+    ]
     lines += ["", *wrap(_totals(summary["totals"]), width), *_failures(summary["failures"], width)]
+    for said in filter(None, (report_beside.limited(summary), report_beside.ended(summary))):
+        lines += ["", *wrap(said, width, later="  ")]
     lines += _audit(summary.get("audit"), width)
     if watched := report_client.line(summary["client"]):
         lines += ["", *wrap(f"load generator: {watched}", width, later="  ")]
@@ -66,39 +89,13 @@ def render(
     return "\n".join(lines) + "\n"
 
 
-def lengths(summary: Mapping[str, Any]) -> list[str]:
-    """Where sizes are not those asked for and the verdict does not say so already, a sentence a level."""
-    said = []
-    for level in summary["levels"]:
-        name, answers, prompts = (
-            f"level {level['concurrency']}",
-            level["output_length"],
-            level["prompt_length"],
-        )
-        if dropped := level.get("dropped_short"):
-            limit = summary["drop_answers_under"]
-            said.append(
-                f"{name}: {dropped} of {level['succeeded']} answers had fewer than {limit} tokens and are left out of "
-                "its statistics (--drop-answers-under), not of the system's rates"
-            )
-        if answers["off"]:
-            said.append(f"{name}: {doubts.answers_off(answers)}")
-        elif answers["shorter"] or answers["longer"]:
-            differ = (
-                f"{answers['shorter']} shorter and {answers['longer']} longer than asked, but not by much"
-            )
-            said.append(f"{name}: of {answers['compared']} answers {differ}")
-        if prompts["off"]:
-            said.append(f"{name}: {doubts.prompts_off(prompts)}")
-    reasons = summary["verdict"]["reasons"]
-    return [one for one in said if not any(reason.startswith(one) for reason in reasons)]
-
-
 def maritaca(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 110) -> str:
     """Maritaca's two tables with their formulas (`harness.maritaca`), over successful measured requests."""
     ok = requests[(requests["phase"] == "measure") & (requests["outcome"] == "ok")]
     ok = ok[~(floats(ok["output_tokens"]) < (summary.get("drop_answers_under") or 0))]
-    levels = [int(level["concurrency"]) for level in summary["levels"]]
+    levels = [int(level["level"]) for level in summary["levels"] if level["concurrency"]]
+    if not levels:  # waves are of a number of users
+        return ""
     own, total, system, notes = [], [], [], []
     for level in levels:
         rows = ok[ok["level"] == level]
@@ -145,8 +142,8 @@ def _level_groups(levels: Sequence[Mapping[str, Any]]) -> list[Group]:
     return [
         (
             "",
-            ("users", "ok/all"),
-            [[str(level["concurrency"]), f"{level['succeeded']}/{level['requests']}"] for level in levels],
+            (loadpoint.heading(levels), "ok/all"),
+            [[loadpoint.short(level), f"{level['succeeded']}/{level['requests']}"] for level in levels],
         ),
         (
             "tokens/request",
@@ -188,8 +185,38 @@ def _server_says(levels: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     names, cells = server_says.columns(levels)
     if not names:
         return []
-    users: Group = ("", ("users",), [[str(level["concurrency"])] for level in levels])
+    users = _first(levels)
     return ["", *columns([users, (server_says.CAPTION, names, cells)], width)]
+
+
+def _arrivals(levels: Sequence[Mapping[str, Any]], width: int) -> list[str]:
+    names, cells = arrival_says.columns(levels)
+    if not names:
+        return []
+    lines = ["", *columns([_first(levels), (arrival_says.CAPTION, names, cells)], width)]
+    return [*lines, *wrap(arrival_says.LEGEND, width)]
+
+
+def _apart(summary: Mapping[str, Any], width: int) -> Iterator[str]:
+    """By name and by turn, where there are several."""
+    titles = {level["level"]: loadpoint.short(level) for level in summary["levels"]}
+    heading = loadpoint.heading(summary["levels"])
+    for what, entries in (
+        ("by request name", summary.get("names")),
+        ("by turn of a chat", summary.get("turns")),
+    ):
+        if entries:
+            rows = list(groups.table(entries, titles))
+            names = [name for name, *_ in groups.COLUMNS]
+            whose: Group = ("", (heading, "", "ok/all"), [row[:3] for row in rows])
+            yield from ("", *columns([whose, (what, names, [row[3:] for row in rows])], width))
+    if held := summary.get("chats"):
+        mean = f"{held['turns_mean']:.1f} turns on average, {held['turns_max']} at most"
+        yield from ("", *wrap(f"chats: {held['sessions']:,} sessions in all phases, {mean}", width))
+
+
+def _first(levels: Sequence[Mapping[str, Any]]) -> Group:
+    return ("", (loadpoint.heading(levels),), [[loadpoint.short(level)] for level in levels])
 
 
 def _header(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
@@ -198,7 +225,7 @@ def _header(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator
     lengths = [level["window_s"] for level in summary["levels"] if level["window_s"] is not None]
     if lengths:
         repeats = max(level["repeat_count"] for level in summary["levels"])
-        spans = f"{number(min(lengths))} s" + (f" to {number(max(lengths))} s" if len(lengths) > 1 else "")
+        spans = " to ".join(dict.fromkeys(f"{number(one)} s" for one in (min(lengths), max(lengths))))
         yield f"measured windows: {spans} a level in {repeats} {'pass' if repeats == 1 else 'passes'}"
 
 

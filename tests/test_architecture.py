@@ -21,7 +21,8 @@ MODULE_LINES, FUNCTION_LINES, LOCUSTFILE_LINES = 300, 50, 60
 # Who touches the world outside: one package, and every module of ours that imports it. Nobody else may.
 IMPORTERS: Final[Mapping[str, set[str]]] = {
     "locust": {
-        *("plugin", "session", "shape", "users", "fired"),
+        *("plugin", "session", "shape", "users", "visitors", "fired"),
+        "campaign.dry",
         "grafana.web_link",
         *(
             f"distributed.{name}"
@@ -29,17 +30,22 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         ),
     },
     "gevent": {
+        "choosing",
         "connection",
+        "datasets.stream",
         *(f"distributed.{name}" for name in ("aside", "assignment", "collecting", "crew", "fetch")),
         *(f"distributed.{name}" for name in ("incidents", "roster", "worker")),
         "engine",
         "exchange",
+        "guarding_run",
         "health",
         *(f"influx.{name}" for name in ("backlog", "outbox", "redelivery", "sink")),
         "load",
+        "open_loop",
         "plugin",
         "poller",
         "progress",
+        "prober",
         "rows",
         "run",
         "scraper",
@@ -47,6 +53,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "selftest.load",
         "session",
         "users",
+        "visitors",
     },
     "socket": {
         "connection",
@@ -73,6 +80,8 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     "asyncio": {"simulator.cli", "simulator.engine", "simulator.server"},
     "threading": {"servers.process"},
     "subprocess": {
+        "campaign.check",
+        "campaign.steps",
         "reproduce.sweeps",
         "selftest.lab",
         "servers.drive",
@@ -82,6 +91,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     },
     "requests": {"control", "grafana.facade", "llama_sizer", "probe", "questions", "server_sizer", "sizers"},
     "time": {
+        "campaign.steps",
         "clock",
         "merge",
         "probe",
@@ -101,6 +111,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
 # without a server, a clock or a greenlet.
 CORE: Final = {
     *("", "errors", "record", "clock", "target", "distributions"),
+    *("counts", "bells", "histograms", "length_files", "joint"),
     *(
         "http1",
         "received",
@@ -109,12 +120,23 @@ CORE: Final = {
         "decode",
     ),
     *("backends", *(f"backends.{path.stem}" for path in (HARNESS / "backends").glob("[a-z]*.py"))),
-    *("orders", "plan", "leave", "distributed.clocks"),
+    *("orders", "plan", "loadpoint", "segment", "allowance", "leave", "distributed.clocks"),
+    *("arrivals", "arrival_gaps", "arrival_rates", "arrival_text", "arrival_says", "durations", "lots"),
+    *("search", "evidence", "trials", "sofar", "saturation", "course", "steady"),
+    *("search_options", "trial_records", "steadiness"),
+    *("breaker", "guards", "guarding", "probing", "probe_figures", "spread", "groups"),
+    *("rests", "refusals", "beside"),
+    *("hearsay", "level_bins", "level_counts", "level_slo"),
+    *("conversation", "think", "words", "texts"),
+    *(f"texts.{path.stem}" for path in (HARNESS / "texts").glob("[a-z]*.py")),
+    *("trace_cells", "trace_formats"),
+    *(f"datasets.{name}" for name in ("entries", "lines", "arrays", "order", "sharegpt")),
     *("shift", "uncounted", "levels_csv"),
-    *("windows", "metrics", "doubts", "journal", "server_metrics", "reconcile", "live"),
+    *("windows", "metrics", "system_rates", "doubts", "journal", "server_metrics", "reconcile", "live"),
     *("slo", "judgement", "failures"),
     *("proxy", "tunnel", "secrecy"),
     *("grid", "totals", "audit"),
+    *(f"campaign.{name}" for name in ("figures", "placeholders", "secrets", "switching", "table")),
     *("grafana.links", "grafana.provisioning", "grafana.stored"),
     *(f"influx.{name}" for name in ("fields", "schema", "schema_runs", "schema_workers")),
     *(f"influx.{name}" for name in ("lines", "point", "run_points", "tally")),
@@ -125,9 +147,12 @@ WORLD: Final = {
 }
 # What of the world the core has all the same, and why.
 GRANTED: Final = {
+    ("arrival_text", "pathlib"),  # names the file of `trace:`; neither opens it
+    ("arrivals", "pathlib"),
     ("clock", "time"),  # it is the clock; the others take times as arguments
     ("journal", "os"),  # append-only files are its purpose; `plan` and `windows` share its `Window`
     ("journal", "pathlib"),
+    ("length_files", "pathlib"),  # `file:` is a distribution like others; nothing else there touches a file
 }
 
 

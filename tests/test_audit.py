@@ -75,6 +75,7 @@ def test_books_that_balance():
     assert found == {
         "reconciles": True, "planned": 12, "offered": 10, "sent": 9, "succeeded": 5, "cancelled": 1, "unaccounted": 0,
         "rows": 10, "failed": {"connect": 1, "overload": 2, "reset": 1}, "unsent": 2, "differences": [],
+        "probes": 0,
     }  # fmt: skip
     assert by_worker[1] == {
         "name": "b", "state": "ended", "signed": True, "offered": 6, "sent": 5, "succeeded": 2,

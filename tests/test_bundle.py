@@ -1,21 +1,28 @@
 """What a master gives its workers: everything they need, each prompt to one of them, and no secret."""
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 import harness
-from harness import distributions, options, workload
+from harness import distributions, options, traces, workload
+from harness.arrivals import parse
 from harness.distributed import bundle
 from harness.distributed.bundle import Share
 from harness.errors import ConfigError
+from harness.menus import Stock
 from harness.probe import Facts
 from harness.prompts import Composer
 from harness.sizers import EstimatingSizer
+from harness.supply import Around, Piece
+from harness.templates import Template
+from harness.timetable import Timetable
 from harness.workload import LATER, Sharing, Workload
 
+TRACES = Path(__file__).parent / "data" / "traces"
 FACTS = Facts("m", "vLLM", forces_length=True, has_tokenize=False, limits={"ctx": 3}, notes=("a note",))
 
 
@@ -48,7 +55,8 @@ def work(count: int | None, seed: int = 1) -> Workload:
 def share(whole: Workload, nth: int, workers: int) -> Share:
     """One worker's."""
     sharing = Sharing.of(nth, workers)
-    return Share(facts=FACTS, sharing=sharing, salt="s", costs=whole.costs, pieces=whole.pieces(sharing))
+    stock = Stock(costs=whole.costs, around=whole.around, pieces=whole.pieces(sharing))
+    return Share(facts=FACTS, sharing=sharing, salt="s", stocks=[stock])
 
 
 def through(one: Share) -> Share:
@@ -61,9 +69,12 @@ def through(one: Share) -> Share:
 
 def prompts(one: Share, count: int) -> list[str]:
     """The first prompts its worker sends."""
-    assert one.costs is not None
+    (stock,) = one.stocks
+    assert stock.costs is not None
     outputs = distributions.parse("10", "--output-tokens")
-    mine = Workload(one.pieces, Composer(one.costs, 1), outputs, seed=1, sharing=one.sharing)
+    mine = Workload(
+        stock.pieces, Composer(stock.costs, 1), outputs, seed=1, sharing=one.sharing, around=stock.around
+    )
     return [str(mine.take().prompt) for _ in range(count)]
 
 
@@ -73,12 +84,38 @@ def test_a_share_arrives_as_it_was() -> None:
     assert through(sent) == sent
 
 
+def test_a_menu_of_several_supplies_arrives_as_it_was() -> None:
+    """What stands around prompts, and entries of a dataset: each line to the stock that it is of."""
+    around = Around(("p ",), 2, (Template("a", "b"), Template("", "c")), (3, 1))
+    worded = Stock(
+        costs=work(2).costs, around=around, pieces=[Piece(3, " b", 9, 9, 4, 1), Piece(3, " c", 7, 8)]
+    )
+    travels = Stock(entries=[b'{"prompt":"\xc3\xa9"}', b"[1,2]"], size=99)
+    stays = Stock(size=65_000_000)
+    sent = Share(facts=FACTS, sharing=Sharing(1, 2), salt=None, stocks=[worded, travels, stays])
+    assert through(sent) == sent
+
+
+@pytest.mark.parametrize("name", ["mooncake.jsonl", "plain.csv", "times.txt"])
+def test_a_trace_arrives_as_it_was(name: str) -> None:
+    """Times, lengths and blocks of each request, by the format's own name, on a host that does not have the file."""
+    trace = traces.read(TRACES / name)
+    arrivals = parse(f"trace:{trace.path}", "--arrivals")
+    lines = list(bundle.write({}, {}, {}, Timetable(arrivals, 1, trace)))
+    arrived = bundle.read(lines, lambda: None).trace
+    assert arrived is not None
+    assert [arrived.due(number) for number in range(len(trace))] == [
+        trace.due(number) for number in range(len(trace))
+    ]
+    assert (len(arrived), arrived.format, arrived.describe()) == (len(trace), trace.format, trace.describe())
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_workers_together_send_what_one_process_would(workers: int) -> None:
     """Each prompt once, with its opening: no two share a beginning, and none is missing."""
     whole = work(30)
     shares = [through(share(whole, nth, workers)) for nth in range(workers)]
-    sent = [prompts(one, len(one.pieces)) for one in shares]
+    sent = [prompts(one, len(one.stocks[0].pieces)) for one in shares]
     alone = [str(whole.take().prompt) for _ in range(30)]
     assert sorted(prompt for each in sent for prompt in each) == sorted(alone)
     assert sum(map(len, sent)) == 30
@@ -96,7 +133,7 @@ def test_who_sends_more_than_its_share_still_sends_its_own() -> None:
 def test_more_workers_than_prompts() -> None:
     """Each has one, at least."""
     whole = work(3)
-    assert [len(share(whole, nth, 10).pieces) for nth in range(10)] == [1] * 10
+    assert [len(share(whole, nth, 10).stocks[0].pieces) for nth in range(10)] == [1] * 10
 
 
 def test_the_options_that_all_share() -> None:
@@ -104,7 +141,7 @@ def test_the_options_that_all_share() -> None:
     given = parsed(
         "--levels", "1,2", "--label", "a=b", "--insecure", "--results-dir", "/elsewhere", "--serve", "x.toml"
     )
-    told = bundle.options_of(given, "http://h:1")
+    told = bundle.options_of(given, "http://h:1", options.read(given, "http://h:1"))
     assert "results_dir" not in told
     assert "serve" not in told
     assert not [name for name in told if "key" in name or "secret" in name]

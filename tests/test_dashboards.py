@@ -423,7 +423,7 @@ BOX: Final = {"name": "user", "type": "textbox", "query": ""}
         (
             ("panels", 8, "targets", 1, "refId"),
             "A",
-            "System and per-request throughput against concurrency: two queries are called A",
+            "System and per-request throughput against the load: two queries are called A",
         ),
         ((*TILE, "targets", 0, "datasource"), {"uid": "mine"}, "data source mine: only tokenswarm"),
         (

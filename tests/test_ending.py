@@ -32,6 +32,10 @@ PARTIAL = {"complete": False, "verdict": {"status": "invalid"}}
         (Hope(), None, INVALID | {"slo": MISSED}, False, SLO_MISSED),
         (Hope(), None, INVALID | {"slo": MISSED}, True, NOT_VALID),
         (Hope(), None, PARTIAL | {"slo": MISSED}, False, INCOMPLETE),
+        (Hope(), None, WELL | {"slo": MISSED, "search": {"value": 8.0}}, False, 0),
+        (Hope(), None, WELL | {"slo": MISSED, "search": {"value": None}}, False, SLO_MISSED),
+        (Hope(), None, PARTIAL | {"slo": MISSED, "search": {"value": 8.0}}, False, INCOMPLETE),
+        (Hope(), None, INVALID | {"slo": MISSED, "search": {"value": 8.0}}, True, NOT_VALID),
         (Hope(lost="x", nothing_worked=True), None, PARTIAL | {"slo": MISSED}, False, USAGE),
     ],
 )

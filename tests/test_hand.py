@@ -111,6 +111,11 @@ def test_the_statement_of_one_who_ended() -> None:
             "failed": {"reset": 1},
             "cancelled": 0,
             "dropped": 0,
+            "entries": {},
+            "probes": 0,
+            "prompt_tokens": 0,
+            "output_tokens": 0,
+            "uncounted": 0,
         },
         "signed": True,
         "journal": {

@@ -47,7 +47,7 @@ def test_a_sweep_agrees_with_the_server_request_by_request(
     assert summary["complete"]
     planned = 2 * (3 * 12 + 1 + 2 + 6)
     assert summary["totals"] == {
-        "offered": planned, "succeeded": planned, "failed": 0, "cancelled": 0, "unsent": 0,
+        "offered": planned, "succeeded": planned, "failed": 0, "cancelled": 0, "unsent": 0, "probes": 0,
         "prompt_tokens": int(theirs.prompt_tokens.sum()), "output_tokens": int(theirs.output_tokens.sum()),
     }  # fmt: skip
     assert [level["concurrency"] for level in summary["levels"]] == [1, 2, 6]

@@ -341,17 +341,18 @@ def test_clock_lines_that_make_no_sense_move_nothing(tmp_path: Path, line: bytes
 def test_a_table_of_an_older_version_gains_its_columns(tmp_path: Path) -> None:
     """Rows without what was not known then, followed by new ones."""
     rows.write(tmp_path / "t", [record("old", dns_ms=1.0)])
-    later = ["dns_ms", "batch_size", "clock_offset_ns"]
+    later = ["dns_ms", "batch_size", "session_id", "turn", "ttft_scheduled_ms", "clock_offset_ns"]
     pq.write_table(pq.read_table(tmp_path / "t").drop_columns(later), tmp_path / "t")
+    new = {"batch_size": 4, "session_id": "s", "turn": 2, "first_content_ns": BASE_NS + 7_000_000}
     merge(
         tmp_path / "t",
-        [journal(tmp_path / "j", *of_records(record("new", batch_size=4)), clock(BASE_NS, 5_000))],
+        [journal(tmp_path / "j", *of_records(record("new", **new)), clock(BASE_NS, 5_000))],
     )
     assert [[row[name] for name in ("request_id", *later)] for row in table(tmp_path / "t")] == [
-        ["old", None, None, 0],
-        ["new", None, 4, 5_000],
+        ["old", None, None, None, None, None, 0],
+        ["new", None, 4, "s", 2, 7.0, 5_000],
     ]
-    assert pq.read_schema(tmp_path / "t").metadata == {b"tokenswarm.schema": b"4"}
+    assert pq.read_schema(tmp_path / "t").metadata == {b"tokenswarm.schema": b"5"}
 
 
 def test_a_damaged_table_is_left_as_it_is(tmp_path: Path) -> None:

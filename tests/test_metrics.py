@@ -100,7 +100,8 @@ def hand() -> dict:
 def test_totals_reconcile_over_all_phases(hand):
     """Offered is the plan; what was not recorded was not sent; tokens are of every request."""
     assert hand["totals"] == {
-        "offered": 9, "succeeded": 4, "failed": 2, "cancelled": 1, "unsent": 2, "prompt_tokens": 47, "output_tokens": 22,
+        "offered": 9, "succeeded": 4, "failed": 2, "cancelled": 1, "unsent": 2, "probes": 0, "prompt_tokens": 47,
+        "output_tokens": 22,
     }  # fmt: skip
     assert (hand["schema"], hand["run_id"], hand["complete"], hand["incomplete"]) == (1, "hand", True, [])
 
@@ -113,6 +114,7 @@ def test_level_counts(hand):
         "errors": {"connect": 1, "truncated": 1}, "windows": 1, "window_s": 0.2, "window_s_shortest": 0.2,
         "output_length": {
             "asked": 3, "compared": 3, "got_equal": 1, "shorter": 1, "longer": 1,  # by a token: within what is fair
+            "near": 1, "mean_share_off": pytest.approx((0 - 1 / 10 + 1 / 3) / 3),
             "off": 0, "off_shorter": 0, "off_longer": 0, "off_own_end": 0, "off_median": None, "off_median_asked": None,
         },
         "empty": 0, "zero_counted": 0,
@@ -363,7 +365,8 @@ def test_lengths_of_a_level_by_hand():
     [level] = summarise(requests, HAND_WINDOWS, run_id="x")["levels"]
     assert level["output_length"] == {
         "asked": 6, "compared": 6, "got_equal": 1, "shorter": 4, "longer": 1, "off": 4, "off_shorter": 3,
-        "off_longer": 1, "off_own_end": 2, "off_median": 50.0, "off_median_asked": 100.0,
+        "off_longer": 1, "off_own_end": 2, "off_median": 50.0, "off_median_asked": 100.0, "near": 1,
+        "mean_share_off": pytest.approx((0 - 0.1 - 2 * 0.6 + 0.12 - 0.4) / 6),
     }  # fmt: skip
 
 

@@ -61,15 +61,24 @@ CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "all three": (["--levels", "1,2", "-u", "4", "-r", "2", "-t", "1m"], {}),
     "bad levels and -u": (["--levels", "1,x", "-u", "4"], {}),
     "no levels": (["-u", "4", "-r", "2", "-t", "1m"], {}),
-    "flags": (["--require-valid", "--insecure"], {}),
+    "flags": (["--require-valid", "--insecure", "--stop-when-saturated", "--levels", "1,2,4,8"], {}),
     "a flag before a user class": (["--require-valid", "Chat"], {}),
     "flags by variable": (
         [],
-        {"TOKENSWARM_REQUIRE_VALID": "1", "TOKENSWARM_INSECURE": "yes"},
+        {
+            "TOKENSWARM_REQUIRE_VALID": "1",
+            "TOKENSWARM_INSECURE": "yes",
+            "TOKENSWARM_STOP_WHEN_SATURATED": "true",
+            "TOKENSWARM_LEVELS": "1,2,4,8",
+        },
     ),
     "flags off by variable": (
         [],
-        {"TOKENSWARM_REQUIRE_VALID": "0", "TOKENSWARM_INSECURE": "no"},
+        {
+            "TOKENSWARM_REQUIRE_VALID": "0",
+            "TOKENSWARM_INSECURE": "no",
+            "TOKENSWARM_STOP_WHEN_SATURATED": "false",
+        },
     ),
     "empty flags": ([], {"TOKENSWARM_REQUIRE_VALID": "", "TOKENSWARM_INSECURE": " "}),
 }
@@ -108,9 +117,56 @@ ENVIRONMENT: dict[str, tuple[str, object]] = {
     "SERVE": ("llama-server -m x.gguf", None),
     "CA_FILE": (certifi.where(), certifi.where()),
     "SLO": ("ttft_p95<2s, error_rate < 1%", ["ttft_p95<2s", "error_rate<1%"]),
+    "MAX_REQUESTS": ("1000", 1000),
+    "MAX_TIME": ("10m", 600.0),
+    "MAX_TOKENS": ("5000", 5000),
+    "MAX_COST": ("2.5", 2.5),
+    "PRICE_IN": ("0.5", 0.5),
+    "PRICE_OUT": ("1.5", 1.5),
+    "MAX_ERROR_RATE": ("5%", 0.05),
+    "PROBE_EVERY": ("2s", 2.0),
+    "PROBE_TOKENS": ("64/8", "64/8"),
 }
-FLAGS = {"require_valid", "insecure"}  # without a value
-CASES["environment"][1].update({f"TOKENSWARM_{name}": value for name, (value, _) in ENVIRONMENT.items()})
+# What does not go with the options above, each with what it needs.
+ENVIRONMENTS: dict[str, dict[str, tuple[str, object]]] = {
+    "environment": ENVIRONMENT,
+    "environment of rates": {
+        "ARRIVALS": ("gamma:0.5", "gamma:0.5"),
+        "RATES": ("1, 2.5", [1.0, 2.5]),
+        "MAX_CONCURRENCY": ("64", 64),
+        "SECONDS_PER_LEVEL": ("1m", 60.0),
+        "COOLDOWN": ("2.5s", 2.5),
+        "TEXT": ("pt", "pt"),
+        "TEMPLATE": ("t.txt", "t.txt"),
+        "SHARED_PREFIX": ("4x1000", "4x1000"),
+        "TURNS": ("uniform:2,6", "uniform:2,6"),
+        "TURN_TOKENS": ("40", "40"),
+        "THINK_TIME": ("exponential:2s", "exponential:2s"),
+        "MIX": ("a:1;b:2 output=7", ["a:1", "b:2 output=7"]),
+    },
+    "environment of a trace": {
+        "ARRIVALS": ("trace:t.jsonl", "trace:t.jsonl"),
+        "SPEED_UP": ("2.5", 2.5),
+        "LENGTHS": ("pairs.csv", "pairs.csv"),
+    },
+    "environment of waves": {
+        "LEVELS": ("4", [4]),
+        "REFILL": ("waves", "waves"),
+        "DATASET": ("d.jsonl", "d.jsonl"),
+        "DATASET_ORDER": ("shuffled", "shuffled"),
+        "BUST_CACHE": ("yes", True),
+    },
+    "environment of a search": {
+        "SEARCH": ("rate:1-100,2%", "rate:1-100,2%"),
+        "SLO": ("ttft_p95<2s", ["ttft_p95<2s"]),
+        "SECONDS_PER_LEVEL": ("30", 30.0),
+    },
+    "environment of prompt levels": {"PROMPT_LEVELS": ("128,1024", ["128", "1024"])},
+    "environment of output levels": {"OUTPUT_LEVELS": ("uniform:1,9;32", ["uniform:1,9", "32"])},
+}
+FLAGS = {"require_valid", "insecure", "stop_when_saturated"}  # without a value
+for case, told in ENVIRONMENTS.items():
+    CASES[case] = ([], {f"TOKENSWARM_{name}": value for name, (value, _) in told.items()})
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +209,45 @@ def lines(plain: Mapping[str, Any], **values: object) -> list[str]:
     return str(caught.value).split("\n")
 
 
+OPEN_LOOP_AND_SWEEPS: dict[str, Any] = {
+    "arrivals": None,
+    "rates": [],
+    "speed_up": 1.0,
+    "max_concurrency": None,
+    "seconds_per_level": None,
+    "refill": "steady",
+    "warmup_s": None,
+    "warmup_auto": False,
+    "cooldown_s": 0.0,
+    "prompt_levels": [],
+    "output_levels": [],
+    "search": None,
+    "stop_when_saturated": False,
+}
+CONTENT: dict[str, Any] = {
+    "text": "en",
+    "lengths": None,
+    "mix": [],
+    "dataset": None,
+    "dataset_order": "file",
+    "template": None,
+    "shared_prefix": None,
+    "bust_cache": False,
+    "turns": None,
+    "turn_tokens": None,
+    "think_time": "0s",
+}
+GUARDS_AND_PROBES: dict[str, Any] = {
+    "max_requests": None,
+    "max_time_s": None,
+    "max_tokens": None,
+    "max_cost": None,
+    "price_in": None,
+    "price_out": None,
+    "max_error_rate": None,
+    "probe_every_s": None,
+    "probe_tokens": None,
+}
 DEFAULTS: dict[str, Any] = {
     "host": HOST,
     "api_mode": None,
@@ -190,6 +285,9 @@ DEFAULTS: dict[str, Any] = {
     "retry_after": True,
     "server_metrics": True,
     "slo": [],
+    **OPEN_LOOP_AND_SWEEPS,
+    **CONTENT,
+    **GUARDS_AND_PROBES,
 }
 
 
@@ -203,17 +301,23 @@ KEPT_AS = {
     "BACKEND_OPTION": "backend_options",
     "HEADER": "headers",
     "SLO": "slo",
+    "MIX": "mix",
 }  # repeatable
+IN_SECONDS = {
+    *("CONNECT_TIMEOUT", "FIRST_TOKEN_TIMEOUT", "IDLE_TIMEOUT", "TOTAL_TIMEOUT"),
+    *("COOLDOWN", "MAX_TIME", "PROBE_EVERY"),
+}
 
 
 def test_variables_set_options(parsed: Any) -> None:
     """Every option is also TOKENSWARM_<NAME>."""
-    assert {name.lower() for name in ENVIRONMENT} == set(DEFAULT_TEXTS)
-    namespace, stored = parsed["environment"]
-    for name, (value, kept) in ENVIRONMENT.items():
-        assert namespace[name.lower()] == ([value] if name in KEPT_AS else value)
-        key = KEPT_AS.get(name, name.lower() + "_s" * name.endswith("TIMEOUT"))
-        assert stored.get(key) == kept
+    assert {name.lower() for told in ENVIRONMENTS.values() for name in told} == set(DEFAULT_TEXTS)
+    for case, told in ENVIRONMENTS.items():
+        namespace, stored = parsed[case]
+        for name, (value, kept) in told.items():
+            assert namespace[name.lower()] == ([value] if name in KEPT_AS else value)
+            key = KEPT_AS.get(name, name.lower() + "_s" * (name in IN_SECONDS))
+            assert stored.get(key) == kept, (case, name)
     assert parsed["several labels in one variable"][1]["labels"] == {"gpu": "a100", "site": "x"}
 
 
@@ -290,6 +394,9 @@ def test_the_web_form_shows_text_without_secrets(parsed: Any) -> None:
         for name in (
             *("model", "api_mode", "tokenizer", "prompt_tokens", "output_tokens"),
             *("warmup", "seed", "run_name", "exact_output", "extra_body", "stream", "cache_salt"),
+            *("text", "turns", "turn_tokens", "think_time"),
+            *("max_requests", "max_time", "max_tokens", "max_cost", "price_in", "price_out"),
+            "max_error_rate",
         )
     }
 
@@ -322,6 +429,19 @@ DEFAULT_TEXTS = {
     "first_token_timeout": "300",
     "idle_timeout": "60",
     "total_timeout": "900",
+    **dict.fromkeys(("seconds_per_level", "search", "cooldown", "arrivals", "rates", "max_concurrency"), ""),
+    **dict.fromkeys(("prompt_levels", "output_levels", "lengths", "dataset", "template"), ""),
+    **dict.fromkeys(("shared_prefix", "turns", "turn_tokens"), ""),
+    **dict.fromkeys(("max_requests", "max_time", "max_tokens", "max_cost", "price_in", "price_out"), ""),
+    **dict.fromkeys(("max_error_rate", "probe_every"), ""),
+    "refill": "steady",
+    "speed_up": "1",
+    "mix": None,
+    "text": "en",
+    "dataset_order": "file",
+    "bust_cache": "no",
+    "think_time": "0s",
+    "probe_tokens": "",
 }
 
 
@@ -476,6 +596,8 @@ BAD: list[tuple[str, object, str]] = [
     ("exact_output", "true", "--exact-output 'true': use auto or yes or no"),
     ("preflight", "1", "--preflight '1': use yes or no"),
     ("extra_body", "[1]", "--extra-body '[1]' is not a JSON object; write e.g. {\"temperature\": 0.7}"),
+    ("num_users", 0, "-u 0: nothing would be sent; give at least one user, e.g. -u 1"),
+    ("run_time", 0, "-t 0: nothing would be sent; give a time, e.g. -t 60s, or leave it out for a run without an end"),
     ("extra_body", "null", "--extra-body 'null' is not a JSON object; write e.g. {\"temperature\": 0.7}"),
     ("output_tokens", "0", "--output-tokens '0' has 0, outside 1 to 1000000 tokens; write for example 550"),
 ]  # fmt: skip
@@ -497,7 +619,10 @@ def test_bad_json_says_where(plain: Mapping[str, Any]) -> None:
 def test_all_problems_are_told_at_once(plain: Mapping[str, Any]) -> None:
     """Nobody likes to mend one option a run."""
     bad: dict[str, object] = dict.fromkeys(
-        DEFAULT_TEXTS.keys() - {"model", "api_mode", "tokenizer", "results_dir", "serve"}, "x"
+        DEFAULT_TEXTS.keys()
+        - {"model", "api_mode", "tokenizer", "results_dir", "serve", "lengths", "dataset", "template"}
+        - {"probe_every"},  # with which --probe-tokens is read
+        "x",
     )
     bad |= {
         "host": "h",
@@ -507,7 +632,9 @@ def test_all_problems_are_told_at_once(plain: Mapping[str, Any]) -> None:
         "header": ["x"],
         "slo": ["x"],
     }
-    told = lines(plain, **bad)
+    told = lines(plain, probe_every="2s", **bad)
+    # What excludes each other may be seen from values alone.
+    told = [line for line in told if " exclude each other: " not in line]
     assert len(told) == len(bad)
     assert {line.split(" ")[0].removeprefix("--").replace("-", "_") for line in told} == set(bad)
 

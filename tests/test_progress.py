@@ -9,6 +9,7 @@ import pytest
 
 from harness.clock import now_ns
 from harness.live import Live, View, merged
+from harness.loadpoint import LoadPoint
 from harness.progress import Progress
 from harness.record import Outcome, Phase, RequestRecord
 
@@ -26,6 +27,24 @@ class Level:
     requests: int = 0  # given out, measured
     warmups: int = 0
     over: int = 0
+    rate: float | None = None  # of an open loop
+    flying: int = 0
+    held: int = 0
+
+    @property
+    def point(self) -> LoadPoint:
+        """What it holds."""
+        if self.rate is None:
+            return LoadPoint.of_users(self.level)
+        return LoadPoint(key=self.level, users=0, kind="rate", rate=self.rate, value=self.rate)
+
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self.flying
+
+    def backlog(self) -> int:
+        """Arrivals that wait for the cap."""
+        return self.held
 
     def given(self) -> int:
         """Measured requests given out."""
@@ -204,6 +223,21 @@ def test_the_place_in_a_plain_run() -> None:
     timed.segments.append(Level(1, 8, None))
     timed.at = 1
     assert progress.line().startswith("[0:12] 8 users · ")
+
+
+def test_the_place_in_an_open_loop() -> None:
+    """The rate that is held, what is under way, and how many wait for the cap, where any do."""
+    one = Level(0, 1, None, warmup=0, rate=2.5)
+    progress = begun(Levels([one, Level(1, 2, None, rate=5.0)], is_sweep=True), Live())
+
+    def place() -> str:
+        return progress.line().split(" · ")[0].removeprefix("[0:12] ")
+
+    assert place() == "2.5 req/s, step 1/2: warming up"
+    one.requests, one.over, one.flying = 9, 5, 4
+    assert place() == "2.5 req/s, step 1/2: 5 done, 4 in flight"
+    one.held = 7
+    assert place() == "2.5 req/s, step 1/2: 5 done, 4 in flight, 7 waiting"
 
 
 def test_workers_of_a_distributed_run() -> None:

@@ -48,7 +48,7 @@ STREAM = {
 
 
 def test_a_stream_by_hand() -> None:
-    """From sent, never from scheduled; to the last content, never to the end."""
+    """From sent, never from scheduled, but for the two that say so; to the last content, never to the end."""
     assert figures(record(**STREAM)) == {
         "ttft_ms": 100,
         "ttfa_ms": 200,
@@ -56,6 +56,8 @@ def test_a_stream_by_hand() -> None:
         "e2e_ms": 500,
         "output_tokens_per_s": 20,
         "total_tokens_per_s": 200,  # 91 + 9 tokens in half a second
+        "ttft_scheduled_ms": 110,  # it was due 10 ms before it was sent
+        "e2e_scheduled_ms": 510,
     }
 
 
@@ -94,6 +96,8 @@ def test_one_token_has_an_end_to_end_time_and_a_total_rate() -> None:
         "ttfa_ms": 200,
         "e2e_ms": 100,
         "total_tokens_per_s": 920,
+        "ttft_scheduled_ms": 110,
+        "e2e_scheduled_ms": 110,
     }
 
 
@@ -111,7 +115,11 @@ def test_what_was_not_streamed_has_no_first_token() -> None:
         "first_answer_ns": 1_510 * MS,
         "chunks": 1,
     }
-    assert figures(record(**whole)) == NOTHING | {"e2e_ms": 500, "total_tokens_per_s": 200}
+    assert figures(record(**whole)) == NOTHING | {
+        "e2e_ms": 500,
+        "total_tokens_per_s": 200,
+        "e2e_scheduled_ms": 510,
+    }
 
 
 @pytest.mark.parametrize("missing", ["prompt_tokens", "output_tokens"])
@@ -141,7 +149,13 @@ def test_cut_in_mid_stream_keeps_what_was_measured() -> None:
     """What came before a break was measured, but what was not counted gives no rate."""
     cut = {"outcome": Outcome.FAILED, "error_class": ErrorClass.TRUNCATED, "output_tokens": None}
     made = record(**(STREAM | cut))
-    assert figures(made) == NOTHING | {"ttft_ms": 100, "ttfa_ms": 200, "e2e_ms": 500}
+    assert figures(made) == NOTHING | {
+        "ttft_ms": 100,
+        "ttfa_ms": 200,
+        "e2e_ms": 500,
+        "ttft_scheduled_ms": 110,
+        "e2e_scheduled_ms": 510,
+    }
 
 
 def test_the_row_is_the_record_in_unix_time_with_its_figures() -> None:

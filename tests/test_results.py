@@ -7,7 +7,7 @@ import csv
 import errno
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,10 +17,11 @@ import pytest
 from recomputed import check, recompute, same
 from synthetic_run import BASE_NS, record, run
 
-from harness import files, rows
+from harness import files, loadpoint, rows
 from harness.errors import ConfigError
 from harness.journal import Window, pack
 from harness.levels_csv import asked_sizes
+from harness.loadpoint import LoadPoint
 from harness.record import FIGURES, TokenSource
 from harness.results import CRASHED, RunDirectory, check_place, load_run, load_summary, rebuild
 from harness.seconds import Second, load
@@ -69,6 +70,31 @@ def test_every_number_of_the_summary_is_recomputed_from_the_table(tmp_path, coun
     assert summary["levels"][0]["errors"], "the synthetic run has lost its failures"
 
 
+def test_what_an_open_loop_and_chats_add_is_recomputed_too(tmp_path):
+    """Levels that are named by what they held, arrivals that nobody sent, requests by name and by turn."""
+    records, windows = run(per_level=60)
+    told = [
+        replace(
+            one,
+            name=("chat", "rag")[number % 3 == 0],
+            level={1: 1, 2: 2, 4: 3}[one.level],
+            **({"session_id": f"s{number // 25}", "turn": number % 25 + 1} if number % 7 else {}),
+        )
+        for number, one in enumerate(records)
+    ]
+    held = [replace(one, level={1: 1, 2: 2, 4: 3}[one.level]) for one in windows]
+    points = [LoadPoint(key=key, users=0, kind="rate", rate=2.5 * key, value=2.5 * key) for key in (1, 2, 3)]
+    directory = started(tmp_path, told, held)
+    summary = finished(directory, unsent={"2": 7}, more={"points": loadpoint.stored(points)})
+    check(directory.path)
+    said = [(one["title"], one["concurrency"], one["unsent"]) for one in summary["levels"]]
+    assert said == [("2.5 req/s", None, 0), ("5 req/s", None, 7), ("7.5 req/s", None, 0)]
+    assert summary["totals"]["unsent"] == 7
+    assert [one["name"] for one in summary["names"]] == ["chat", "rag"] * 3
+    assert {one["turn"] for one in summary["turns"]} == set(range(1, 21)), "turns from 20 on come together"
+    assert summary["chats"]["turns_max"] == 25
+
+
 def test_a_finished_directory_holds_the_results_and_no_journal(tmp_path):
     """The five files, no leftovers; run.json says when, whole, and with which windows."""
     records, windows = run(levels=(1,), per_level=5, repeats=1)
@@ -90,7 +116,7 @@ def test_the_table_holds_every_record_exactly(tmp_path):
     directory = started(tmp_path, records)
     finished(directory, count_tokens=lambda text: len(text.split()))
     back = pq.read_table(directory.path / "requests.parquet")
-    assert back.schema.metadata == {b"tokenswarm.schema": b"4"}
+    assert back.schema.metadata == {b"tokenswarm.schema": b"5"}
     assert str(back.schema.field("chunk_gaps_us").type).startswith("list<")
     assert {str(back.schema.field(n).type) for n in back.column_names if n.endswith("_ns")} == {"int64"}
     counted = [count_missing(r, lambda t: len(t.split()), TokenSource.TOKENIZER) for r in records]
@@ -303,7 +329,11 @@ def test_levels_csv_of_several_runs_can_stand_in_one_table(tmp_path):
     with (directory.path / "levels.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     names = ["run_id", "model", "requested_prompt_tokens", "requested_output_tokens"]
-    assert list(table[0])[:5] == [*names, "concurrency"]
+    assert list(table[0])[:7] == [*names, "level", "concurrency", "kind"]
+    assert [(row["level"], row["concurrency"], row["kind"]) for row in table] == [
+        ("1", "1", "concurrency"),
+        ("2", "2", "concurrency"),
+    ]
     assert [[row[name] for name in names] for row in table] == [
         ["run-1", "m, 7B", "Chatter=lognormal:120,60 Reader=uniform:400,800", "30"]
     ] * 2

@@ -307,7 +307,7 @@ def test_figures_over_the_run_and_by_level(tmp_path: Path) -> None:
     assert (server["polls"], server["gaps"], server["seconds"]) == (5, 1, 4.0)
     assert server["queued"] == {"mean": 2.5, "max": 4.0, "n": 2}
     assert server["kv_cache_usage"] == {"mean": 0.5, "max": 0.75, "n": 2}
-    assert [(one["concurrency"], one["running"]["max"]) for one in server["levels"]] == [(1, 2.0), (2, 4.0)]
+    assert [(one["level"], one["running"]["max"]) for one in server["levels"]] == [(1, 2.0), (2, 4.0)]
     assert server["prefix_cache_hit_rate"] == 0.25
     assert server["timeline"] == {
         "at_s": [0.0, 2.0, 4.0],

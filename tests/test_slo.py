@@ -30,6 +30,8 @@ MS = 1_000_000
         ("  TPOT_p99 <=  50000 US ", ("tpot", "p99", "<=", 50.0), "tpot_p99<=50000us"),
         ("e2e_max<.5s", ("e2e", "max", "<", 500.0), "e2e_max<.5s"),
         ("ttfa_median>0ms", ("ttfa", "median", ">", 0.0), "ttfa_median>0ms"),
+        ("ttft_scheduled_p99<4s", ("ttft_scheduled", "p99", "<", 4000.0), "ttft_scheduled_p99<4s"),
+        ("e2e_scheduled_max<=9s", ("e2e_scheduled", "max", "<=", 9000.0), "e2e_scheduled_max<=9s"),
         ("chunk_gap_mean<80ms", ("chunk_gap", "mean", "<", 80.0), "chunk_gap_mean<80ms"),
         ("output_tokens_per_s_p10>=20", ("output_tokens_per_s", "p10", ">=", 20.0), "output_tokens_per_s_p10>=20"),
         ("system_output_tokens_per_s>1000", ("system_output_tokens_per_s", None, ">", 1000.0),
@@ -79,8 +81,8 @@ WRITE = (
     "write a figure, one of < <= > >=, and a value with its unit: ttft_p95<2s, error_rate<1% or goodput>=95%"
 )
 THERE = (
-    "there are ttft, ttfa, tpot, e2e, chunk_gap, output_tokens_per_s, each with a statistic as in ttft_p95, and "
-    "error_rate, goodput, system_output_tokens_per_s, system_total_tokens_per_s, requests_per_s"
+    "there are ttft, ttfa, tpot, e2e, ttft_scheduled, e2e_scheduled, chunk_gap, output_tokens_per_s, each with a "
+    "statistic as in ttft_p95, and error_rate, goodput, system_output_tokens_per_s, system_total_tokens_per_s, requests_per_s"
 )
 SHARE = "error_rate is a share: write 0% to 100%, or a bare number below 1"
 

@@ -10,10 +10,11 @@ from harness.audit import account
 from harness.errors import ErrorClass
 from harness.grid import clean, columns, number
 from harness.journal import Window
+from harness.length_says import lengths
 from harness.metrics import summarise
 from harness.record import Outcome, Phase, RequestRecord
 from harness.rows import load, write
-from harness.tables import lengths, maritaca, render
+from harness.tables import maritaca, render
 
 S = 1_000_000_000
 

@@ -22,7 +22,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from harness import options
-from harness.clock import unix_now_ns
+from harness.clock import ANCHOR_NS, unix_now_ns
 from harness.distributed import bundle
 from harness.distributed.fetch import Fetch
 from harness.distributed.notebook import Notebook
@@ -35,6 +35,8 @@ from harness.lane import Say, UserClass
 from harness.load import Load
 from harness.orders import Order, Points, Report, Totals, digest
 from harness.say import say
+from harness.timetable import Timetable
+from harness.visitors import Visitors
 
 __all__ = ["Assignment"]
 
@@ -67,6 +69,7 @@ class Assignment:
         self._problem: str | None = None
         self._has_begun = self._is_ending = False
         self._totals = Totals()
+        self._visitors: Visitors
         self._watch = Watch()
         self._points: Points | None = None
         self._offer: Offer | None = None
@@ -122,6 +125,7 @@ class Assignment:
         if self.gives_up:
             self._watch.hurry()
         self._note_clock(order, now_ns, notebook)
+        load.live.anchor_ns = ANCHOR_NS - order.offset_ns
         if order.step is not None and not self._has_begun:
             self._has_begun = True
             known = order.uncertainty_ns is not None and abs(order.offset_ns) > order.uncertainty_ns
@@ -130,14 +134,14 @@ class Assignment:
                 on_record=partial(fire, self._environment),
                 on_change=self._changed,
                 abort=self._changed,
+                come=self._visitors.come,
                 feed=self._watch.send(
                     load, self.run_id, lambda: self._runner.user_count, order.offset_ns if known else 0
                 ),
             )
             self._watch.start()
         if order.step is not None and self.leaving is None:
-            step = replace(order.step, open_ns=order.step.open_ns + order.offset_ns)
-            load.obey(step, stopped=order.stopped)
+            load.obey(order.step.shifted(order.offset_ns), stopped=order.stopped)
         if order.stopped:
             gevent.spawn(self.end, shelf)
 
@@ -153,6 +157,7 @@ class Assignment:
             gevent.sleep(_LOOK_S)
         if load.in_flight:
             self._runner.user_greenlets.kill(block=True)
+        load.drain(0.0)
         load.close()
         source, self._offer = notebook.close()
         shelf.put(self._offer, source)
@@ -211,8 +216,9 @@ class Assignment:
             place=notebook.place if notebook else "",
             in_place=notebook is not None and notebook.in_place,
             digest=digest(self.run_id, self.name, totals, journal) if has_ended else None,
-            notes=tuple(load.rests.findings()) if load else (),
+            notes=tuple(load.findings()) if load else (),
             points=self._points,
+            revision=load.given.revision if load else 0,
         )
 
     def _take_in(self, told: bundle.Bundle, classes: list[type[UserClass]], tell: Say) -> None:
@@ -224,9 +230,12 @@ class Assignment:
             )
         told.options.results_dir = getattr(self._environment.parsed_options, "results_dir", None)
         settings = options.read(told.options, None)
-        load = Load(settings, tell, self.name)
+        arrivals = settings.load.arrivals
+        timetable = None if arrivals is None else Timetable(arrivals, settings.seed, told.trace)
+        load = Load(settings, tell, self.name, timetable)
         try:
             load.join(classes, told.shares)
+            self._visitors = Visitors(self._environment, self._runner, classes, settings.seed)
             if self.state == "settled":  # another worker could not, and so nothing will be run
                 load.engine.close()
                 return

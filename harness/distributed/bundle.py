@@ -10,35 +10,41 @@ key are its own.
 
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import msgspec
 import orjson
 
 import harness
+from harness.distributed import portable
 from harness.errors import ConfigError
+from harness.menus import Stock
 from harness.option_table import OPTIONS
+from harness.options import Settings
 from harness.probe import Facts
 from harness.prompts import Costs
+from harness.supply import Around
+from harness.timetable import Timetable
+from harness.traces import Trace
 from harness.workload import Piece, Sharing
 
 __all__ = ["Bundle", "Share", "options_of", "read", "write"]
 
 SCHEMA: Final = 1
 _OWN: Final = ("results_dir", "serve")  # of each process, not the run's
+_PIECE: Final = tuple(one.name for one in fields(Piece))
 _LOCUSTS: Final = ("host", "num_users", "spawn_rate", "run_time")
 
 
 @dataclass(slots=True, kw_only=True)
 class Share:
-    """What one worker is told of one user class. `costs` None: prompts are drawn token ids."""
+    """What one worker is told of one user class."""
 
     facts: Facts
     sharing: Sharing
     salt: str | None  # of the run's cache
-    costs: Costs | None
-    pieces: list[Piece]
+    stocks: list[Stock]  # of its menu
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +54,30 @@ class Bundle:
     options: Namespace
     run: Mapping[str, Any]  # run.json
     shares: Mapping[str, Share]  # by the name of the user class
+    trace: Trace | None = None
 
 
-def options_of(parsed: Namespace, host: str) -> dict[str, Any]:
-    """The options that all processes of a run have in common."""
+def options_of(parsed: Namespace, host: str, settings: Settings) -> dict[str, Any]:
+    """The options that all processes of a run have in common; what files say of lengths is written out."""
     names = [name.replace("-", "_") for name, *_ in OPTIONS]
     kept = {name: getattr(parsed, name, None) for name in (*names, *_LOCUSTS) if name not in _OWN}
-    return kept | {"host": host}
+    return kept | {"host": host, **portable.options(settings)}
 
 
-def write(options: Mapping[str, Any], run: Mapping[str, Any], shares: Mapping[str, Share]) -> Iterator[bytes]:
-    """The lines of a bundle."""
+def write(
+    options: Mapping[str, Any],
+    run: Mapping[str, Any],
+    shares: Mapping[str, Share],
+    timetable: Timetable | None = None,
+) -> Iterator[bytes]:
+    """The lines of a bundle; `timetable` is an open loop's, whose trace goes with it."""
+    trace = None if timetable is None else timetable.trace
     told = {
         name: {
             "facts": asdict(share.facts),
             "sharing": list(share.sharing),
             "salt": share.salt,
-            "costs": None if share.costs is None else asdict(share.costs),
+            "stocks": [_head(stock) for stock in share.stocks],
         }
         for name, share in shares.items()
     }
@@ -74,11 +87,18 @@ def write(options: Mapping[str, Any], run: Mapping[str, Any], shares: Mapping[st
         "options": options,
         "run": run,
         "classes": told,
+        "trace": trace and [str(trace.path), trace.format],
     }
     yield orjson.dumps(head, option=_LINE)
+    if trace is not None:
+        for columns in portable.rows(trace):
+            yield orjson.dumps(("", columns), option=_LINE)
     for name, share in shares.items():
-        for piece in share.pieces:
-            yield orjson.dumps((name, piece.words, piece.body, piece.tokens, piece.requested), option=_LINE)
+        for at, stock in enumerate(share.stocks):
+            for piece in stock.pieces:
+                yield orjson.dumps((name, at, *(getattr(piece, one) for one in _PIECE)), option=_LINE)
+            for entry in stock.entries or ():
+                yield orjson.dumps((name, at, orjson.Fragment(entry)), option=_LINE)
 
 
 def read(lines: Iterable[bytes], pause: Callable[[], object]) -> Bundle:
@@ -96,21 +116,51 @@ def read(lines: Iterable[bytes], pause: Callable[[], object]) -> Bundle:
             f"the master runs tokenswarm {version}, this worker {harness.__version__}: install the same on both"
         )
     shares = {name: _share(told) for name, told in head["classes"].items()}
+    columns: list[list[Any]] = []
     for line in each:
-        name, *fields = orjson.loads(line)
-        shares[name].pieces.append(Piece(*fields))
+        name, at, *said = orjson.loads(line)
+        if not name:
+            columns.append(at)
+            continue
+        stock = shares[name].stocks[at]
+        if stock.entries is None:
+            stock.pieces.append(Piece(*said))
+        else:
+            stock.entries.append(orjson.dumps(said[0]))
         pause()
-    return Bundle(Namespace(**_defaults() | head["options"]), head["run"], shares)
+    path, form = head["trace"] or ("", "")
+    trace = portable.trace(path, form, columns) if path else None
+    return Bundle(Namespace(**_defaults() | head["options"]), head["run"], shares, trace)
+
+
+def _head(stock: Stock) -> dict[str, Any]:
+    """All of it but its lines."""
+    return {
+        "costs": None if stock.costs is None else asdict(stock.costs),
+        "around": asdict(stock.around),
+        "pairs": stock.pairs and portable.pairs(stock.pairs),
+        "travels": stock.entries is not None,
+        "size": stock.size,
+    }
 
 
 def _share(told: Mapping[str, Any]) -> Share:
-    costs = told["costs"]
     return Share(
         facts=msgspec.convert(told["facts"], Facts),
         sharing=Sharing(*told["sharing"]),
         salt=told["salt"],
+        stocks=[_stock(one) for one in told["stocks"]],
+    )
+
+
+def _stock(told: Mapping[str, Any]) -> Stock:
+    costs = told["costs"]
+    return Stock(
         costs=None if costs is None else msgspec.convert(costs, Costs, strict=False),
-        pieces=[],
+        around=msgspec.convert(told["around"], Around),
+        pairs=told["pairs"] and portable.same_pairs(told["pairs"]),
+        entries=[] if told["travels"] else None,
+        size=told["size"],
     )
 
 

@@ -27,7 +27,7 @@ from harness.distributed.roster import Bundle, Roster
 from harness.errors import ConfigError
 from harness.grid import clean
 from harness.hope import Hope
-from harness.orders import Report
+from harness.orders import Report, Totals
 from harness.parts import Director, Finding
 from harness.record import Outcome
 from harness.say import say
@@ -66,8 +66,11 @@ class Crew:
         self._rising: gevent.Greenlet | None = None
         for kind, listener in (
             (orders.REPORT, self._on_report),
-            (orders.GET, self._on_get),
-            (orders.CHUNK, self._on_chunk),
+            (
+                orders.GET,
+                lambda msg, **_: self._send(msg.node_id, orders.CHUNK, self._roster.answer(msg.data)),
+            ),
+            (orders.CHUNK, lambda msg, **_: self._collecting.deliver(msg.node_id, msg.data)),
             (orders.SAY, self._on_say),
         ):
             runner.register_message(kind, listener, concurrent=kind == orders.GET)
@@ -111,10 +114,14 @@ class Crew:
         self._changed.set()
 
     def when_up(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
-        """Once the workers say that they have them."""
+        """Once the workers say that they have them. In an open loop nobody is waited for."""
         if self._rising is not None:
             self._rising.kill(block=False)
+        if not users:
+            up = {hand.name: 0 for hand in self._roster.hands.values() if hand.is_counted_on}
+            return then(up, unix_now_ns() + LEAD_NS)
         self._rising = gevent.spawn(self._rise, users, then)
+        return None
 
     def drain(self, *, at_once: bool) -> None:
         """Wait for every last word, and for the journals."""
@@ -171,26 +178,34 @@ class Crew:
         said = [hand.live for hand in self._roster.hands.values() if hand.live is not None]
         return live.merged(said, None if segment is None else segment.index)
 
+    def totals(self) -> list[Totals]:
+        """What each has counted over the run, by its last report."""
+        return self._roster.totals
+
+    @property
+    def names(self) -> list[str]:
+        """Workers that are counted on."""
+        return self._roster.names
+
+    def end_load(self) -> None:
+        """As if there were nobody left."""
+        self._gone()
+
     def present(self) -> tuple[int, int]:
         """(workers heard, workers there were)."""
         return self._roster.present
 
     def statements(self) -> list[dict[str, Any]]:
         """The last word of each."""
-        run_id = self._run.id if self._run else ""
-        return [hand.statement(run_id, self._begun_ns) for hand in self._roster.hands.values()]
+        return self._roster.statements(self._run.id if self._run else "", self._begun_ns)
 
     def findings(self) -> list[Finding]:
         """What their users met with."""
-        return [
-            (status, f"worker {hand.name}: {reason}")
-            for hand in self._roster.hands.values()
-            for status, reason in (hand.report.notes if hand.report else ())
-        ]
+        return self._roster.findings
 
     def unverified(self) -> list[str]:
         """Journals that are not known to be whole: their worker may still write them."""
-        return [hand.file for hand in self._roster.hands.values() if not hand.verified]
+        return self._roster.unverified
 
     def _keep_beating(self, run: Director) -> None:
         while True:
@@ -227,13 +242,9 @@ class Crew:
     def _order(self, hand: Hand, run: Director) -> None:
         now_ns = unix_now_ns()
         self._sent[hand.id] = (self._news(hand, run), now_ns)
+        plan, patience_s = run.plan if self._incidents else None, float(self._runner.environment.stop_timeout)
         order = hand.order(
-            run.id,
-            run.plan if self._incidents else None,
-            now_ns,
-            drain_s=float(self._runner.environment.stop_timeout),
-            give_up=self._gives_up,
-            settled=self._settled,
+            run.id, plan, now_ns, drain_s=patience_s, give_up=self._gives_up, settled=self._settled
         )
         self._send(hand.id, orders.ORDER, order.wire())
 
@@ -248,9 +259,8 @@ class Crew:
             up = {hand.name: hand.users for hand in hands if hand.is_counted_on}
             is_late = unix_now_ns() > limit_ns
             if is_late:
-                run.event(
-                    f"only {sum(up.values())} of {users} users are up after {UP_S:g} s; going on with them"
-                )
+                said = f"only {sum(up.values())} of {users} users are up after {UP_S:g} s"
+                run.event(f"{said}; going on with them")
             if is_late or (sum(up.values()) == users and not any(hand.drains for hand in hands)):
                 return then(up, unix_now_ns() + LEAD_NS)
             for hand in hands:
@@ -273,16 +283,10 @@ class Crew:
             self._roster.has_it(hand)
         if incidents is None:
             return
-        run.hear(hand.name, hand.tallies())
+        run.hear(hand.name, hand.tallies(), hand.given())
         incidents.follow(hand, report, before, self.counted().outcomes[Outcome.OK] if report.problem else 0)
         if hand.has_ended and not (hand.is_taken or self._is_over) and hand.is_sealed(run.id):
             self._collecting.take(hand, run.directory.path, self._changed.set)
-
-    def _on_get(self, msg: Any, **_: object) -> None:  # noqa: ANN401
-        self._send(msg.node_id, orders.CHUNK, self._roster.answer(msg.data))
-
-    def _on_chunk(self, msg: Any, **_: object) -> None:  # noqa: ANN401
-        self._collecting.deliver(msg.node_id, msg.data)
 
     def _on_say(self, msg: Any, **_: object) -> None:  # noqa: ANN401
         said = msg.data.get("line") if isinstance(msg.data, dict) else None

@@ -5,9 +5,10 @@ Values in, values out; `harness.distributed.crew` talks to it.
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from harness.allowance import Given
 from harness.distributed.clocks import Clock
 from harness.distributed.parcel import Offer
 from harness.orders import Order, Report, Step, Tally, Totals, digest
@@ -95,22 +96,15 @@ class Hand:
         if report.echo_ns is not None and report.got_ns is not None:
             self.clock.add(report.echo_ns, report.got_ns, report.sent_ns, now_ns)
 
+    def given(self) -> Given | None:
+        """Leaves that it has given, probes aside."""
+        if (said := self.report) is None:
+            return None
+        return Given(said.totals.offered - said.totals.probes, said.revision, self.has_ended)
+
     def tallies(self) -> list[Tally]:
         """How far it is, stamps on the master's clock."""
-        shift = self.clock.shift_ns
-
-        def ours(stamp: int | None) -> int | None:
-            return None if stamp is None else stamp - shift
-
-        return [
-            replace(
-                tally,
-                first_ns=ours(tally.first_ns),
-                start_ns=ours(tally.start_ns),
-                end_ns=ours(tally.end_ns),
-            )
-            for tally in (self.report.tallies if self.report else ())
-        ]
+        return [tally.shifted(-self.clock.shift_ns) for tally in (self.report.tallies if self.report else ())]
 
     def order(self, run_id: str, plan: Plan | None, now_ns: int, **more: Any) -> Order:  # noqa: ANN401  Order's fields
         """What it is to do now; `plan` None: nothing yet."""
@@ -130,7 +124,7 @@ class Hand:
 
     def step(self, plan: Plan | None) -> Step | None:
         """Its step of the plan, if there is one."""
-        return plan.segment.step(self.name) if plan is not None and plan.segment is not None else None
+        return None if plan is None else plan.step(self.name)
 
     def is_sealed(self, run_id: str) -> bool:
         """Its last word is whole."""

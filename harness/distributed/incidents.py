@@ -84,6 +84,10 @@ class Incidents:
         if not self._unsettled or self._run.plan.is_stopped or unix_now_ns() < self._due_ns:
             return
         self._due_ns = unix_now_ns() + BETWEEN_NS
+        if not self._runner.target_user_count:  # an open loop: its arrivals are dealt out anew
+            self._unsettled -= 1
+            self._run.users_ready(0)
+            return
         users = sum(hand.users for hand in self._roster.hands.values())
         if users == self._runner.target_user_count:
             self._unsettled = 0

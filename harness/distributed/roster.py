@@ -16,6 +16,7 @@ from harness.distributed.hand import Hand, name_of
 from harness.distributed.hardening import harden
 from harness.distributed.parcel import BytesSource, Shelf, offer
 from harness.errors import ConfigError
+from harness.orders import Totals
 from harness.say import say
 from harness.workload import Sharing
 
@@ -59,6 +60,34 @@ class Roster:
         """(workers that are counted on, workers there were)."""
         counted_on = sum(not hand.is_lost and not hand.is_leaving for hand in self.hands.values())
         return counted_on, len(self.hands)
+
+    @property
+    def names(self) -> list[str]:
+        """Those that are counted on, in the order they came."""
+        return [hand.name for hand in self.hands.values() if hand.is_counted_on]
+
+    @property
+    def totals(self) -> list[Totals]:
+        """What each has counted over the run, by its last report."""
+        return [hand.report.totals for hand in self.hands.values() if hand.report is not None]
+
+    @property
+    def findings(self) -> list[tuple[str, str]]:
+        """What their users met with."""
+        return [
+            (status, f"worker {hand.name}: {reason}")
+            for hand in self.hands.values()
+            for status, reason in (hand.report.notes if hand.report else ())
+        ]
+
+    def statements(self, run_id: str, begun_ns: int) -> list[dict[str, Any]]:
+        """The last word of each."""
+        return [hand.statement(run_id, begun_ns) for hand in self.hands.values()]
+
+    @property
+    def unverified(self) -> list[str]:
+        """Journals that are not known to be whole."""
+        return [hand.file for hand in self.hands.values() if not hand.verified]
 
     def clients(self) -> list[Any]:
         """Locust's own entries of those that it hears."""

@@ -1,0 +1,92 @@
+"""A level's requests apart by what they were: by name, where there are several kinds, and by turn, where there are chats.
+
+The same population and the same formulas as the level's own statistics (`harness.metrics`): measured requests, and of times,
+rates and counts those that succeeded. Pure.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from harness.grid import clean, number
+from harness.spread import TIME_QUANTILES, spread
+from harness.windows import floats
+
+__all__ = ["COLUMNS", "by_name", "by_turn", "cells", "chats"]
+
+_FIGURES: Final = ("prompt_tokens", "output_tokens", "cached_tokens", "ttft_ms", "tpot_ms", "e2e_ms")
+TURNS: Final = 20  # told one by one; those beyond come together
+
+COLUMNS: Final = (
+    ("prompt", "prompt_tokens", "mean", 1.0),
+    ("output", "output_tokens", "mean", 1.0),
+    ("cached", "cached_tokens", "mean", 1.0),
+    ("TTFT ms p50", "ttft_ms", "p50", 1.0),
+    ("p95", "ttft_ms", "p95", 1.0),
+    ("TPOT ms p50", "tpot_ms", "p50", 1.0),
+    ("E2E s p50", "e2e_ms", "p50", 1e-3),
+    ("p95", "e2e_ms", "p95", 1e-3),
+)
+
+
+def by_name(requests: pd.DataFrame) -> list[dict[str, Any]]:
+    """An entry for each level and name, in order; none where all measured requests have one name."""
+    measured = requests[requests["phase"] == "measure"]
+    if measured["name"].nunique() < 2:
+        return []
+    return [
+        {"level": int(rows["level"].iloc[0]), "name": str(rows["name"].iloc[0]), **_figures(rows)}
+        for _, rows in measured.groupby(["level", "name"], sort=True)
+    ]
+
+
+def by_turn(requests: pd.DataFrame) -> list[dict[str, Any]]:
+    """An entry for each level and turn of its chats; `turn` is the first of those that come together at the end."""
+    measured = requests[(requests["phase"] == "measure") & requests["turn"].notna()]
+    if not len(measured):
+        return []
+    turns = measured["turn"].astype("int64").clip(upper=TURNS)
+    return [
+        {"level": int(rows["level"].iloc[0]), "turn": int(rows["turn"].min()), **_figures(rows)}
+        for _, rows in measured.groupby([measured["level"], turns], sort=True)
+    ]
+
+
+def chats(requests: pd.DataFrame) -> dict[str, Any] | None:
+    """How many chats there were, in all phases, and how many turns they had; None without any."""
+    told = requests[requests["session_id"].notna()]
+    if not len(told):
+        return None
+    lengths = told.groupby("session_id")["turn"].max().astype("int64").to_numpy()
+    return {
+        "sessions": len(lengths),
+        "turns": len(told),
+        "turns_mean": float(np.mean(lengths)),
+        "turns_max": int(lengths.max()),
+    }
+
+
+def cells(entry: Mapping[str, Any]) -> list[str]:
+    """A row of `COLUMNS`, with what the entry is called in front."""
+    turn = entry.get("turn")
+    name = clean(entry["name"]) if turn is None else f"turn {turn}{' and later' * (turn == TURNS)}"
+    asked = f"{entry['succeeded']}/{entry['requests']}"
+    return [name, asked, *(number(entry[figure][part], scale=scale) for _, figure, part, scale in COLUMNS)]
+
+
+def table(entries: Sequence[Mapping[str, Any]], titles: Mapping[int, str]) -> Iterator[list[str]]:
+    """Rows for a table: the level's title, then `cells`."""
+    for entry in entries:
+        yield [titles.get(entry["level"], str(entry["level"])), *cells(entry)]
+
+
+def _figures(rows: pd.DataFrame) -> dict[str, Any]:
+    ok = rows[rows["outcome"] == "ok"]
+    return {
+        "requests": len(rows),
+        "succeeded": len(ok),
+        "failed": int((rows["outcome"] == "failed").sum()),
+        **{name: spread(floats(ok[name]), TIME_QUANTILES, top=True) for name in _FIGURES},
+    }
