@@ -1,7 +1,6 @@
 """Which of several things a request gets, drawn by its number alone: the same for every number of workers.
 
-A number is turned into a uniform draw by a hash (SplitMix64's finalizer, Steele, Lea and Flood 2014), so that draw
-n needs none before it. Pure.
+A number is turned into a uniform draw by a hash (`harness.draws.mix`), so that draw n needs none before it. Pure.
 """
 
 import math
@@ -11,18 +10,16 @@ from itertools import accumulate
 from typing import Final
 from zlib import crc32
 
+from harness.draws import MASK, mix
+
 __all__ = ["Lots", "uniform"]
 
-_MASK: Final = 2**64 - 1
-_GOLDEN: Final = 0x9E3779B97F4A7C15
+_APART: Final = 0xD1342543DE82EF95  # seeds that follow each other have draws far from each other
 
 
 def uniform(seed: int, number: int) -> float:
     """A draw from [0, 1), one for each pair."""
-    word = (seed * 0xD1342543DE82EF95 + (number + 1) * _GOLDEN) & _MASK
-    word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
-    word = (word ^ (word >> 27)) * 0x94D049BB133111EB & _MASK
-    return ((word ^ (word >> 31)) >> 11) / 2**53
+    return (mix(seed * _APART, number) >> 11) / 2**53
 
 
 class Lots:
@@ -30,7 +27,7 @@ class Lots:
 
     def __init__(self, weights: Sequence[float], seed: int, what: str) -> None:
         """Weights are finite and not negative, and not all 0."""
-        self._seed = (seed ^ crc32(what.encode())) & _MASK
+        self._seed = (seed ^ crc32(what.encode())) & MASK
         self._ends = list(accumulate(weights))
         if not self._ends or not math.isfinite(self._ends[-1]) or self._ends[-1] <= 0:
             raise ValueError(f"weights {list(weights)} do not sum to something")

@@ -136,3 +136,13 @@ def refused(
     assert not (folder / "refused").exists()
     assert (len(truth(log)) if log else 0) == before
     return line
+
+
+def most_at_once(rows: pd.DataFrame) -> int:
+    """Requests in flight at the same time, by the client's own stamps."""
+    marks = sorted([(at, 1) for at in rows.sent_ns] + [(at, -1) for at in rows.end_ns])
+    here = peak = 0
+    for _, step in marks:
+        here += step
+        peak = max(peak, here)
+    return peak

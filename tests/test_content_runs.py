@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from locust_runs import Result, refused, run, simulator, truth
+from locust_runs import Result, most_at_once, refused, run, simulator, truth
 
 from harness import mix
 from harness.servers.process import Server, free_port
@@ -69,16 +69,6 @@ def go(folder: Path, server: Server, *options: str, workers: int = 0) -> Result:
 def stored(done: Result) -> Any:
     """run.json."""
     return json.loads((done.directory / "run.json").read_bytes())
-
-
-def most_at_once(rows: pd.DataFrame) -> int:
-    """Requests in flight at the same time, by the client's own stamps."""
-    marks = sorted([(at, 1) for at in rows.sent_ns] + [(at, -1) for at in rows.end_ns])
-    here = peak = 0
-    for _, step in marks:
-        here += step
-        peak = max(peak, here)
-    return peak
 
 
 def test_chats_grow_by_what_was_said_and_answered(tmp_path: Path, server: Server, log: Path) -> None:

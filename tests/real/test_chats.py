@@ -4,9 +4,8 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from locust_runs import Result, run
+from locust_runs import Result, most_at_once, run
 
 from harness.servers.process import Server
 
@@ -31,16 +30,6 @@ def chats(folder: Path, server: Server, *options: str) -> Result:
     assert done.code == 0, done.err
     assert done.summary["totals"]["failed"] == 0
     return done
-
-
-def most_at_once(rows: pd.DataFrame) -> int:
-    """Requests in flight at the same time, by the client's own stamps."""
-    marks = sorted([(at, 1) for at in rows.sent_ns] + [(at, -1) for at in rows.end_ns])
-    here = peak = 0
-    for _, step in marks:
-        here += step
-        peak = max(peak, here)
-    return peak
 
 
 @pytest.mark.parametrize("mode", ["native", "chat"])
