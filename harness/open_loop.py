@@ -83,6 +83,7 @@ class OpenLoop:
         self._waiting.clear()
         if self._turn is not None:
             self._turn.backlog = 0
+            self._turn = None
 
     def go_on(self) -> None:
         """There may be more to give than a moment ago: those who wait come, as far as cap and allowance go."""
@@ -122,6 +123,8 @@ class OpenLoop:
         self._changed()
 
     def _arrive(self, turn: Turn, number: int, due_ns: int) -> None:
+        if turn is not self._turn:  # killed, but its timer had gone off before
+            return
         if self._is_barred(turn) or self._waiting:
             self._waiting.append((number, due_ns))
             turn.backlog = len(self._waiting)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import gevent
 import pytest
+from gevent import monkey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -175,6 +176,19 @@ def test_a_stop_is_at_once() -> None:
     turn = door.leave.turn
     assert turn is not None
     assert (len(door.came), turn.backlog, turn.is_closed) == (came, 0, False)
+
+
+def test_a_stop_is_heeded_by_an_arrival_whose_timer_has_gone_off() -> None:
+    """The stop and the next arrival were due while the hub was busy; the stop is first, and its kill would be too late."""
+    door, step = Door(), _step()
+    door.enter([0, 20 * MS], step)
+    _until(lambda: len(door.came) == 1)
+    gevent.spawn(monkey.get_original("time", "sleep"), 0.1)
+    gevent.sleep(0.001)
+    assert now_ns() > step.open_ns + 20 * MS
+    door.loop.stop()
+    gevent.sleep(0.02)
+    assert door.numbers == [0]
 
 
 def test_only_ones_own() -> None:
