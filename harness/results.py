@@ -60,15 +60,7 @@ class RunDirectory:
         if not re.fullmatch(r"[^/\\\0]+", run_id) or run_id in {".", ".."}:
             raise ConfigError(f"run id {run_id!r}: must be a plain folder name, without slashes")
         path = results_dir / run_id
-        try:
-            results_dir.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
-        except FileExistsError as error:
-            if results_dir.is_dir():
-                raise ConfigError(f"{path}: already exists; choose another --run-name") from error
-            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a directory") from error
-        except OSError as error:
-            raise _unwritable(results_dir, error.strerror) from error
+        # Before there is a directory: `platform` asks another process, and whoever is stopped meanwhile leaves nothing.
         run = {
             "schema": SCHEMA,
             "run_id": run_id,
@@ -80,6 +72,15 @@ class RunDirectory:
             "versions": _versions(),
             "host": {"name": platform.node(), "machine": platform.machine(), "cpus": os.cpu_count()},
         }
+        try:
+            results_dir.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError as error:
+            if results_dir.is_dir():
+                raise ConfigError(f"{path}: already exists; choose another --run-name") from error
+            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a directory") from error
+        except OSError as error:
+            raise _unwritable(results_dir, error.strerror) from error
         with files.refusals(path, "choose another --results-dir"):
             files.write(path / "run.json", files.as_json(run))
         return cls(path, Journal(path / "journal.jsonl"))

@@ -7,6 +7,7 @@ import csv
 import errno
 import json
 import os
+import platform
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from gevent import GreenletExit
 from recomputed import check, recompute, same
 from synthetic_run import BASE_NS, record, run
 
@@ -172,6 +174,20 @@ def test_places_that_cannot_hold_a_run_are_refused_in_one_line(tmp_path):
         ConfigError, match=r"--results-dir '.*deeper': cannot write there \(Not a directory\)"
     ):
         RunDirectory.create(tmp_path / "file" / "deeper", "r", {})
+
+
+def test_a_run_that_is_stopped_while_its_facts_are_asked_for_leaves_no_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's `platform` waits for another process, and who is killed in that wait has no run to discard yet."""
+
+    def stopped() -> str:
+        raise GreenletExit
+
+    monkeypatch.setattr(platform, "platform", stopped)
+    with pytest.raises(GreenletExit):
+        RunDirectory.create(tmp_path / "results", "r", {})
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
