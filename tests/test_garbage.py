@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.clock import now_ns
-from harness.garbage import ALL_NS, SHARE, YOUNG_NS, Garbage, _rest
+from harness.garbage import ALL_NS, SHARE, YOUNG_NS, Garbage, _rest, put_by
 
 
 class Knot:
@@ -42,6 +42,22 @@ def test_it_is_off_while_load_runs_and_as_before_after_it() -> None:
             gc.enable()
         assert gc.get_freeze_count() == 0
         assert gc.callbacks == before
+
+
+def test_what_is_put_by_is_not_looked_at_again() -> None:
+    """All there is by then, once its garbage is gone; the end of a run puts it back."""
+    kept, dead = Knot(), weakref.ref(Knot())
+    assert any(each is kept for each in gc.get_objects())
+    try:
+        put_by()
+        assert dead() is None
+        assert not any(each is kept for each in gc.get_objects())
+    finally:
+        made = Garbage()
+        made.start()
+        made.stop()
+    assert gc.get_freeze_count() == 0
+    assert any(each is kept for each in gc.get_objects())
 
 
 def test_starting_or_stopping_twice_is_once() -> None:

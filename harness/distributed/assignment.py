@@ -21,7 +21,7 @@ from gevent.event import Event
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from harness import options
+from harness import garbage, options
 from harness.clock import ANCHOR_NS, unix_now_ns
 from harness.distributed import bundle
 from harness.distributed.fetch import Fetch
@@ -245,6 +245,7 @@ class Assignment:
         except BaseException:
             load.engine.close()
             raise
+        garbage.put_by()  # or the first order would be obeyed after it, when the first arrivals have been due
         self.load, self.state = load, "ready"
 
     def _note_clock(self, order: Order, now_ns: int, notebook: Notebook) -> None:
