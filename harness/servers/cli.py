@@ -95,13 +95,13 @@ def main(args: argparse.Namespace) -> int:
     start_ns = now_ns()
     reached = False
     try:
-        with serving(recipe, deadline_s=deadline_s, log=log) as server:
+        with serving(recipe, deadline_s=deadline_s, log=log, tells=True) as server:
             reached = True
             took_s = (now_ns() - start_ns) / 1e9
             if command is not None:
                 return _run(command, recipe, server)
             print(f"{NAME}: {_ready(recipe, took_s)}; try: {recipe.example()}", flush=True)
-            _wait(server)
+            server.wait()
     except KeyboardInterrupt:
         return 0 if reached else INTERRUPTED
     return 1  # `serving` has said how it ended
@@ -109,14 +109,6 @@ def main(args: argparse.Namespace) -> int:
 
 def _ready(recipe: Recipe, took_s: float) -> str:
     return f"{recipe.name} is ready at {recipe.url} after {took_s:.1f} s"
-
-
-def _wait(server: Server) -> None:
-    try:
-        server.wait()
-    except KeyboardInterrupt:
-        say(f"stopping {server.name}; Ctrl-C again kills it")
-        raise
 
 
 def _run(command: Sequence[str], recipe: Recipe, server: Server) -> int:

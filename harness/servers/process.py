@@ -103,13 +103,19 @@ def running(
 
 @contextmanager
 def serving(
-    recipe: Recipe, *, deadline_s: float, log: Path | None = None, signals: bool = True
+    recipe: Recipe,
+    *,
+    deadline_s: float,
+    log: Path | None = None,
+    signals: bool = True,
+    tells: bool = False,
 ) -> Iterator[Server]:
     """Run the recipe's command until the context is left; entered once it is ready.
 
     Output goes to `log`, emptied first, or to a nameless temporary file. `signals` off leaves the process's
-    signals alone. A server that died on its own while in use is reported on stderr, not raised: what the
-    load saw of it is in the records.
+    signals alone. `tells`: at Ctrl-C it is said that the server is being stopped, and how to cut that short.
+    A server that died on its own while in use is reported on stderr, not raised: what the load saw of it is in
+    the records.
 
     Raises:
         ServerFailed: no such program, the port is taken, it exited before it was ready, or it was not
@@ -121,7 +127,7 @@ def serving(
         opened(log, recipe.secret_names) as output,
         _guarded(recipe) as guard,
     ):
-        process = _start(recipe, output.sink)
+        process, told = _start(recipe, output.sink), ""
         try:
             guard.watch(process.pid)
             output.given()
@@ -131,8 +137,11 @@ def serving(
             if how := server.ending():
                 output.finish()
                 say(f"{recipe.name} died during the run ({how}){output.tail()}")
+        except KeyboardInterrupt:
+            told = f"stopping {recipe.name}; Ctrl-C again kills it" if tells else ""
+            raise
         finally:
-            _stop(process, recipe.grace_s)
+            _stop(process, recipe.grace_s, told)
 
 
 def _check_startable(recipe: Recipe) -> None:
@@ -195,11 +204,13 @@ def brief(command: Sequence[str], limit_s: float) -> tuple[int | None, str]:
     return done.returncode, " ".join(done.stderr.split())[:BRIEF_CHARACTERS]
 
 
-def _stop(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """End the child and whatever else is in its group; a second Ctrl-C cuts the grace short."""
+def _stop(process: subprocess.Popen[bytes], grace_s: float, told: str = "") -> None:
+    """End the child and whatever else is in its group; a second Ctrl-C cuts the grace short, and `told` may say so."""
     try:
         if process.poll() is None:
             _signal_group(process, signal.SIGTERM)
+            if told:  # not a moment before: an interrupt would end the telling, and not the grace
+                say(told)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(grace_s)
     finally:
