@@ -54,7 +54,7 @@ OPENAI, VLLM = str(LOCUSTFILES / "openai.py"), str(LOCUSTFILES / "vllm.py")
 IDS = ("--api-mode", "completions", "--prompt-ids", "1000-30000", "--prompt-tokens", "30")
 SMALL = (*IDS, "--output-tokens", "10")
 _FETCH = "import sys, urllib.request as web; print(web.urlopen(sys.argv[1], timeout=5).read().decode())"
-PATIENCE_S = 90.0  # for what takes seconds on a machine that does nothing else
+PATIENCE_S = 180.0  # for what takes seconds on a machine that does nothing else
 # A simulator's options: answers of 10 tokens in 0.2 s; up to 16 at once without waiting for each other.
 BRISK = (
     "--speak",
@@ -139,10 +139,10 @@ class Node:
             time.sleep(0.05)
         return False
 
-    def journaled(self) -> int:
-        """Requests in the journals below its results by now."""
+    def journaled(self, run: str = "*") -> int:
+        """Requests in the journals below its results by now, or in those of the runs of such a name."""
         return sum(
-            file.read_bytes().count(b'"kind":"record"') for file in self.results.glob("*/journal*.jsonl")
+            file.read_bytes().count(b'"kind":"record"') for file in self.results.glob(f"{run}/journal*.jsonl")
         )
 
 

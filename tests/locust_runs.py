@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import rows
+from harness import rows, seconds
 from harness.servers.process import Server, free_port, running
 
 ROOT = Path(__file__).parent.parent
@@ -80,7 +80,7 @@ def until(done: Callable[[], bool], timeout: float = 60) -> None:
         time.sleep(0.05)
 
 
-def finish(process: subprocess.Popen[str], results: Path, timeout: float = 90) -> Result:
+def finish(process: subprocess.Popen[str], results: Path, timeout: float = 180) -> Result:
     """Wait for a Locust process."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -111,6 +111,12 @@ def simulator(*options: str, env: Mapping[str, str] = {}, health: str = "/health
         env=whole,
     ) as server:
         yield server
+
+
+def held_up_ms(run: Path) -> float:
+    """The most of a second for which the machine kept one process of this run from its work, by that one's own word."""
+    own = seconds.load(run / "client.csv")
+    return max(max(one.loop_lag_ms_max or 0.0, one.waited_ms or 0.0) for one in own)
 
 
 def truth(log: Path) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from distributed_runs import BRISK, SMALL, VLLM, Node, Play, Served, Stage, agree, playing, reconcile, stage
-from locust_runs import Result, until
+from locust_runs import Result, held_up_ms, until
 
 from harness import arrivals
 from harness.clock import unix_now_ns, unix_ns
@@ -156,7 +156,7 @@ def late(folder: Path) -> Shown:
     """A worker joins a run that is under way."""
     with stage(folder, "one", plain=True, file=VLLM) as on:
         server = on.simulator(*BRISK)
-        master = on.master("--host", server.url, *_load("constant:30", 14), workers=1)
+        master = on.master("--host", server.url, *_load("constant:30", 20), workers=1)
         first = on.worker("one")
         until(lambda: server.finished() > 30)
         at_ns = unix_now_ns()
@@ -317,7 +317,7 @@ def test_a_worker_that_was_given_up_and_comes_back_sends_nothing_twice(play: Sho
 def test_a_late_worker_gets_its_share(play: Shown) -> None:
     """From two seconds after it has come every other arrival is its own; the schedule is none the worse for it."""
     assert (play.done.code, play.codes) == (0, (0, 0))
-    assert play.numbers("constant:30", 14) == list(range(420))
+    assert play.numbers("constant:30", 20) == list(range(600))
     assert play.level["unsent"] == 0
     first, second = sorted(play.run["workers"], key=lambda worker: worker["joined_s"])
     assert second["joined_s"] > 0
@@ -349,8 +349,8 @@ def test_ctrl_c_waits_for_what_is_in_flight(play: Shown) -> None:
     numbers = play.numbers("constant:40", 60)
     assert numbers == list(range(len(numbers)))
     assert done.requests.outcome.eq("ok").all()
-    assert play.level["unsent"] <= 2
-    assert play.took_s < 20
+    assert play.level["unsent"] <= 2 + 40 * held_up_ms(done.directory) / 1e3
+    assert play.took_s < 50  # of a schedule that had a minute to go
     assert done.summary["incomplete"] == ["interrupted"]
     agree(done.requests, play.log)
     reconcile(done)
@@ -363,8 +363,8 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight(play: Shown) -> None:
     assert done.code == 5
     assert done.requests.outcome.eq("cancelled").all()
     assert len(done.requests) > 10
-    assert play.took_s < 20
-    assert play.level["unsent"] <= 2
+    assert play.took_s < 50  # of a schedule that had a minute to go
+    assert play.level["unsent"] <= 2 + 20 * held_up_ms(done.directory) / 1e3
     reconcile(done)
 
 
@@ -378,7 +378,8 @@ def test_a_server_that_dies_gets_its_arrivals_all_the_same(play: Shown) -> None:
     assert play.level["failed"] == len(failed) > 100
     assert set(failed.error_class) <= {"connect", "reset", "truncated"}
     assert play.level["unsent"] == 0
-    assert play.took_s < 20
+    (window,) = play.run["windows"]
+    assert (window["end_ns"] - window["start_ns"]) / 1e9 == pytest.approx(8, abs=0.01)
     reconcile(done)
 
 

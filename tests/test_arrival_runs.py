@@ -6,9 +6,10 @@ process after the other, as people start them there.
 
 import json
 import math
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed_runs import BRISK, VLLM, Node, Stage, agree, stage
-from locust_runs import Result, until
+from locust_runs import Result, held_up_ms, until
 from web_page import Page
 
 from harness import arrivals, rows, traces
@@ -59,7 +60,9 @@ class Shown:
     table: pd.DataFrame
     summary: Any
     run: Any
+    held_up_ms: float  # of its processes that send
     due_ns: list[int]  # what the schedule says, from the level's beginning
+    stop_ns: tuple[int, int] = (0, 0)  # before and after it was stopped on the page, Unix ns
 
     @property
     def begin_ns(self) -> int:
@@ -77,28 +80,29 @@ class Shown:
         clocks = [worker["clock"] for worker in self.run["workers"] if worker["clock"]]
         return 2e6 * max([clock["uncertainty_ms"] for clock in clocks], default=0.0)
 
-    def sizes(self) -> dict[int, tuple[int, int]]:
-        """What was asked for, by the arrival's number."""
+    def sizes(self) -> dict[int, list[tuple[int, int]]]:
+        """What was asked for, by when it was due: nobody can tell arrivals of the same ns apart, and any may go first."""
         named = sorted(self.table.worker.unique())
-        found = {}
+        found: dict[int, list[tuple[int, int]]] = {}
         for nth, name in enumerate(named):
             mine = self.table[self.table.worker == name]
             # By its own clock: what is taken off that may change between two arrivals of a burst.
             mine = mine.iloc[(mine.scheduled_ns + mine.clock_offset_ns).argsort(kind="stable")]
             numbers = range(nth, len(self.due_ns), len(named))
             for number, row in zip(numbers, mine.itertuples(), strict=True):
-                found[number] = (int(row.requested_prompt_tokens), int(row.requested_output_tokens))
-        return found
+                size = int(row.requested_prompt_tokens), int(row.requested_output_tokens)
+                found.setdefault(self.due_ns[number], []).append(size)
+        return {due_ns: sorted(sizes) for due_ns, sizes in found.items()}
 
 
 Runs = Mapping[str, Shown]
 
 
-def _due(text: str) -> list[int]:
+def _due(text: str, length_s: float) -> list[int]:
     parsed = arrivals.parse(text)
     trace = None if parsed.trace is None else traces.read(parsed.trace)
     offsets = Timetable(parsed, SEED, trace).offsets(1, 1, None)
-    return list(takewhile(lambda offset: offset < LENGTH_S * 1e9, offsets))
+    return list(takewhile(lambda offset: offset < length_s * 1e9, offsets))
 
 
 def _all_runs(folder: Path, workers: int, texts: Mapping[str, str]) -> tuple[Runs, Stage, Path]:
@@ -116,16 +120,19 @@ def _all_runs(folder: Path, workers: int, texts: Mapping[str, str]) -> tuple[Run
         until(lambda: not workers or page.workers() == workers)
         for number, (name, text) in enumerate(texts.items(), 1):
             page.swarm(user_count=1, spawn_rate=1, host=server.url, arrivals=text, run_name=name)
-            until(partial(_has_ended, master, number), 30)
-        seen = server.finished()
-        page.swarm(user_count=1, spawn_rate=1, host=server.url, arrivals="constant:60", run_name=STOPPED)
+            until(partial(_has_ended, master, number))
+        seen, form = server.finished(), {"arrivals": "constant:60", "run_name": STOPPED, "run_time": "60s"}
+        page.swarm(user_count=1, spawn_rate=1, host=server.url, **form)
         until(lambda: server.finished() > seen + 40)
+        stop_ns = [time.time_ns()]
         page.stop()
-        until(partial(_has_ended, master, len(texts) + 1), 30)
+        stop_ns.append(time.time_ns())
+        until(partial(_has_ended, master, len(texts) + 1))
         assert "Traceback" not in "".join(node.err for node in on.nodes)
-        texts = {**texts, STOPPED: "constant:60"}
-        found = {name: _shown(run, texts[name]) for name, run in zip(texts, _ended(master), strict=True)}
-        return found, on, server.log
+        *ended, stopped = _ended(master)
+        found = {name: _shown(run, texts[name]) for name, run in zip(texts, ended, strict=True)}
+        last = replace(_shown(stopped, "constant:60", 60), stop_ns=(stop_ns[0], stop_ns[1]))
+        return {**found, STOPPED: last}, on, server.log
 
 
 def _sweep(folder: Path) -> tuple[Result, Path]:
@@ -153,9 +160,10 @@ def _ended(master: Node) -> list[Path]:
     return sorted(found, key=lambda run: json.loads((run / "run.json").read_bytes())["begun_ns"])
 
 
-def _shown(run: Path, text: str) -> Shown:
+def _shown(run: Path, text: str, length_s: float = LENGTH_S) -> Shown:
     summary, kept = (json.loads((run / name).read_bytes()) for name in ("summary.json", "run.json"))
-    return Shown(rows.load(run / "requests.parquet"), summary, kept, _due(text))
+    table = rows.load(run / "requests.parquet")
+    return Shown(table, summary, kept, held_up_ms(run), _due(text, length_s))
 
 
 @pytest.fixture(scope="module")
@@ -207,10 +215,11 @@ def test_parts_take_turns(runs: Runs, name: str) -> None:
 @with_each
 @pytest.mark.parametrize("name", PROCESSES)
 def test_requests_leave_close_to_when_they_are_due(runs: Runs, name: str) -> None:
-    """None early, 99 of 100 within a quarter of a second even where twelve processes share two cores."""
+    """None early, most at once even where twelve processes share two cores, the rest as late as their process was."""
     late_ms = (runs[name].table.sent_ns - runs[name].table.scheduled_ns).to_numpy(dtype=float) / 1e6
     assert late_ms.min() >= 0
-    assert np.quantile(late_ms, 0.99) < 250
+    assert np.quantile(late_ms, 0.5) < 50
+    assert np.quantile(late_ms, 0.99) < 250 + runs[name].held_up_ms
 
 
 @with_each
@@ -226,8 +235,10 @@ def test_the_window_is_the_levels_time(runs: Runs) -> None:
     for name in PROCESSES:
         (level,) = runs[name].summary["levels"]
         assert level["arrivals_per_s"] == pytest.approx(len(runs[name].due_ns) / lengths_s[name], rel=0.005)
-        in_flight = (runs[name].table.end_ns - runs[name].table.scheduled_ns).sum() / 1e9 / lengths_s[name]
-        assert level["in_flight_mean"] == pytest.approx(in_flight, rel=0.25)
+        (window,) = runs[name].run["windows"]
+        spans_ns = runs[name].table.end_ns.clip(upper=window["end_ns"]) - runs[name].table.sent_ns
+        in_flight = spans_ns.clip(lower=0).sum() / 1e9 / lengths_s[name]
+        assert level["in_flight_mean"] == pytest.approx(in_flight, rel=1e-3)
         assert math.isclose(
             level["e2e_scheduled_ms"]["p50"], runs[name].table.e2e_scheduled_ms.median(), rel_tol=0.02
         )
@@ -240,23 +251,52 @@ def test_the_same_seed_makes_the_same_requests(going: Mapping[int, Future[Any]])
         sizes = alone[name].sizes()
         assert sizes == two[name].sizes()
         assert sizes == four[name].sizes()
-        assert len(set(sizes.values())) > 30
+        assert len({size for one in sizes.values() for size in one}) > 30
     assert alone["poisson"].due_ns != alone["constant"].due_ns
-    assert alone["trace"].sizes() == {n: (10 + n % 40, 4 + n % 9) for n in range(91)}
+    told: dict[int, list[tuple[int, int]]] = {}
+    for number, due_ns in enumerate(alone["trace"].due_ns):
+        told.setdefault(due_ns, []).append((10 + number % 40, 4 + number % 9))
+    assert alone["trace"].sizes() == {due_ns: sorted(sizes) for due_ns, sizes in told.items()}
+    assert sorted(map(len, told.values())) == [1] + [3] * 30
 
 
 @with_each
 def test_stop_on_the_page_ends_a_level_there(runs: Runs) -> None:
-    """What was due until then was sent, and went on to its end; the window ends with the stop."""
+    """What was due until then was sent, but what its process was just being kept from, and went on to its end; the window ends with the stop."""
     shown = runs[STOPPED]
     (level,) = shown.summary["levels"]
     count = len(shown.table)
     assert 40 < count < len(shown.due_ns)
     assert shown.off_ns(shown.table, shown.due_ns[:count]) <= shown.unsure_ns
     assert shown.table.outcome.eq("ok").all()
-    assert level["unsent"] <= 3
+    assert level["unsent"] <= 3 + 60 * shown.held_up_ms / 1e3
     (window,) = shown.run["windows"]
-    assert 0.5 < (window["end_ns"] - window["start_ns"]) / 1e9 < 3.0
+    before_ns, after_ns = shown.stop_ns
+    assert before_ns - 50_000_000 < window["end_ns"] < after_ns + 50_000_000  # two processes' Unix time
+
+
+NOTING = """
+import gc, os, pathlib
+from harness.load import Load
+begin = Load.begin
+def noting(self, *args, **more):
+    pathlib.Path("{folder}", f"frozen-{{os.getpid()}}").write_text(str(gc.get_freeze_count()))
+    begin(self, *args, **more)
+Load.begin = noting
+"""
+
+
+def test_a_worker_has_looked_for_garbage_when_its_first_order_comes(tmp_path: Path) -> None:
+    """That takes 100 ms and more, and the order comes 100 ms before the first arrivals are due."""
+    file = tmp_path / "noting.py"
+    file.write_text(Path(VLLM).read_text() + NOTING.format(folder=tmp_path))
+    with stage(tmp_path / "on", "one", plain=True, file=str(file)) as on:
+        server = on.simulator(*BRISK)
+        load = (*SIZES, "--output-tokens", "4", "--arrivals", "constant:20", "-t", "1s")
+        master = on.master("--host", server.url, *load, workers=1)
+        worker = on.worker("one")
+        assert master.done().code == 0, master.err
+    assert int((tmp_path / f"frozen-{worker.pid}").read_text()) > 10_000
 
 
 def test_a_sweep_over_rates_holds_each_level_by_the_clock(going: Mapping[int, Future[Any]]) -> None:

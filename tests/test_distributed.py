@@ -347,8 +347,13 @@ def test_a_worker_without_the_key_is_named_before_load(tmp_path: Path) -> None:
 ECHO = "import socket; s = socket.create_server(('', 5000)); c = s.accept()[0]\nwhile d := c.recv(9): c.sendall(d)"
 KNOCK = """
 import socket, sys, time
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-for number in range(30):
+while True:
+    try:
+        s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.05)
+for number in range(60):
     begin = time.monotonic()
     s.sendall(b"x")
     s.recv(9)
@@ -358,22 +363,24 @@ for number in range(30):
 
 
 @pytest.mark.skipif(not permitted(), reason="namespaces are not permitted here")
-@pytest.mark.parametrize(("share", "worst_s"), [(0.0, (0.0, 0.15)), (0.2, (0.2, 60.0)), (1.0, (1.2, 60.0))])
-def test_links_lose_packets(tmp_path: Path, share: float, worst_s: tuple[float, float]) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_links_lose_packets(tmp_path: Path, share: float) -> None:
     """What the tests of faults rest on: TCP gets all across a lossy link, late, and nothing across a cut one."""
     with stage(tmp_path, "one", "two") as on:
         on.start("one", sys.executable, "-c", ECHO)
-        time.sleep(0.5)
         address, port = on.hosts["two"].reach(on.hosts["one"], 5000)
         client = on.start("two", sys.executable, "-c", KNOCK, address, str(port))
         until(lambda: client.out != "")
         on.hosts["two"].link.lose(share)
+        before = len(client.out.split())
         time.sleep(1.2)
         heard = len(client.out.split())
         if share == 1:
             on.hosts["two"].link.lose(0)
-            assert heard < 10
+            assert heard <= before + 2  # they were on their way
         assert client.end() == 0
-        worst = max(map(float, client.out.split()))
-        assert len(client.out.split()) == 30
-        assert worst_s[0] <= worst <= worst_s[1]
+        took_s = sorted(map(float, client.out.split()))
+        assert len(took_s) == 60
+        late = sum(each_s >= 0.2 for each_s in took_s)  # TCP sends anew after 0.2 s at the earliest
+        assert late <= 6 if share == 0 else late >= 1  # a machine that others use may hold some up
+        assert took_s[-1] >= (1.2 if share == 1 else 0)

@@ -1,6 +1,7 @@
 """Probes of real runs: at their pace whatever the load does, apart from it, and slower where the load is higher."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,18 +36,32 @@ def probes(done: Result) -> pd.DataFrame:
     return rows[rows.phase == "probe"].sort_values("scheduled_ns").reset_index(drop=True)
 
 
+def skipped(done: Result) -> int:
+    """How many were not sent, by the run's own word: where a machine that others use held the sender up for a period."""
+    told = [
+        re.search(r"(\d+) of \d+ probes were not sent", why) for why in done.summary["verdict"]["reasons"]
+    ]
+    return sum(int(found[1]) for found in told if found)
+
+
 def test_they_come_at_their_pace(done: Result) -> None:
     """Each due a whole number of periods after load began, none twice, and as many as fit into the run."""
     assert done.code == 0, done.err
-    begun_ns = json.loads((done.directory / "run.json").read_bytes())["begun_ns"]
+    told = json.loads((done.directory / "run.json").read_bytes())
+    begun_ns = told["begun_ns"]
     due = (probes(done).scheduled_ns.to_numpy() - begun_ns) / 1e9 / EVERY_S
     numbers = np.round(due).astype(int)
     assert np.abs(due - numbers).max() * EVERY_S < 0.005  # two processes' clocks
     assert len(set(numbers)) == len(numbers)
-    assert list(numbers) == list(range(numbers[0], numbers[-1] + 1))
-    first = done.requests.sent_ns.min()
-    last = done.requests[done.requests.phase != "probe"].sent_ns.max()
-    assert abs(len(numbers) - (last - first) / 1e9 / EVERY_S) <= 4
+    missing = numbers[-1] + 1 - numbers[0] - len(numbers)
+    assert missing <= skipped(done) <= missing + 4  # one that was due at either end may be among them
+    (stop_ns,) = [event["time_ns"] for event in told["events"] if event.get("topic") == "stop"]
+    load = done.requests[done.requests.phase != "probe"]
+    first, last, stop = (
+        (at - begun_ns) / 1e9 / EVERY_S for at in (load.sent_ns.min(), load.end_ns.max(), stop_ns)
+    )
+    assert numbers[0] <= first + 4
+    assert last - 4 <= numbers[-1] <= stop
 
 
 def test_one_process_sends_them_all(done: Result) -> None:
@@ -79,7 +94,7 @@ def test_load_shows_in_them(done: Result) -> None:
     windows = {one["level"]: one for one in json.loads((done.directory / "run.json").read_bytes())["windows"]}
     for one in (calm, busy):
         seconds = (windows[one["level"]]["end_ns"] - windows[one["level"]]["start_ns"]) / 1e9
-        assert abs(one["n"] - seconds / EVERY_S) <= 1
+        assert -1 - skipped(done) <= one["n"] - seconds / EVERY_S <= 1
         assert one["succeeded"] == one["n"]
     assert busy["ttft_ms"]["p50"] > 3 * calm["ttft_ms"]["p50"]
 

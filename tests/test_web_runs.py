@@ -102,8 +102,8 @@ def test_two_runs_from_one_master(both: Both) -> None:
 
 
 def test_the_second_run_is_under_way_at_once(both: Both) -> None:
-    """Within 5 s of the first's end the second's requests are being served."""
-    assert both.took_s < 5
+    """Locust's workers would first wait 30 s, their --stop-timeout, for users that are gone."""
+    assert both.took_s < 20
 
 
 def test_nothing_of_either_is_left(both: Both) -> None:

@@ -17,14 +17,14 @@ class Page:
         """It answers."""
         try:
             return requests.get(f"{self.url}/stats/requests", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:  # or it is too busy to answer in time
             return False
 
     def workers(self) -> int:
         """How many are ready."""
         try:
             return sum(worker["state"] == "ready" for worker in self.stats()["workers"])
-        except requests.ConnectionError:
+        except requests.RequestException:
             return 0
 
     def stats(self) -> Any:

@@ -4,12 +4,13 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import requests
-from locust_runs import Result, finish, run, start
+from locust_runs import Result, finish, held_up_ms, most_at_once, run, start, until
 
 from harness import files
 from harness.servers import llamacpp
@@ -45,7 +46,7 @@ def test_counts_and_times_are_the_servers_own(tmp_path: Path, llamacpp_server: S
     assert grown["prompt_tokens_cached_total"] == 0
     assert [level["requests"] for level in done.summary["levels"]] == [12, 12, 12]
     _check_rows(done.requests.set_index("request_id"), streams)
-    _check_times(done.requests[done.requests.level == 1])
+    _check_times(done.requests[done.requests.level == 1], _held_up_ms(done))
 
 
 def _check_rows(frame: pd.DataFrame, streams: Streams) -> None:
@@ -64,11 +65,11 @@ def _check_rows(frame: pd.DataFrame, streams: Streams) -> None:
     assert (frame.token_source == "server").all()
 
 
-def _check_times(frame: pd.DataFrame) -> None:
+def _check_times(frame: pd.DataFrame, held_ms: float) -> None:
     """One user, so no queue: E2E is the server's prefill and decode, within 5 % or 20 ms for nine in ten.
 
-    Not for all, since the machine may take a core away now and then. But a client can see nothing before the
-    server has done it, and that holds for every request on any machine.
+    Not for all, since the machine may take a core away now and then, and `held_ms` more where the client says of itself
+    that it did. But a client can see nothing before the server has done it, and that holds for every request on any machine.
     """
     server_ms = frame.server_prefill_ms + frame.server_decode_ms
     late_ms = frame.e2e_ms - server_ms
@@ -76,9 +77,9 @@ def _check_times(frame: pd.DataFrame) -> None:
         f"E2E is late by {late_ms.min():.1f} {late_ms.median():.1f} {late_ms.max():.1f} ms (min median max)"
     )
     assert (late_ms > 0).all()
-    assert (late_ms <= (0.05 * server_ms).clip(lower=20)).mean() >= 0.9
+    assert (late_ms <= (0.05 * server_ms).clip(lower=20) + held_ms).mean() >= 0.9
     assert (frame.ttft_ms > frame.server_prefill_ms).all()
-    assert (frame.ttft_ms - frame.server_prefill_ms).median() < 20
+    assert (frame.ttft_ms - frame.server_prefill_ms).median() < 20 + held_ms
 
 
 def test_long_answers_take_the_servers_time_to_5_percent(tmp_path: Path, llamacpp_server: Server) -> None:
@@ -91,12 +92,20 @@ def test_long_answers_take_the_servers_time_to_5_percent(tmp_path: Path, llamacp
     frame = done.requests
     assert frame.prompt_tokens.to_list() == frame.requested_prompt_tokens.to_list()
     assert frame.output_tokens.to_list() == frame.requested_output_tokens.to_list()
-    _check_times(frame)
+    held_ms = _held_up_ms(done)
+    _check_times(frame, held_ms)
     server_ms = frame.server_prefill_ms + frame.server_decode_ms
-    assert (frame.e2e_ms / server_ms).median() == pytest.approx(1, abs=0.05)
+    within = 0.05 + held_ms / server_ms.median()
+    assert (frame.e2e_ms / server_ms).median() == pytest.approx(1, abs=within)
     assert (frame.tpot_ms * frame.output_tokens / frame.server_decode_ms).median() == pytest.approx(
-        1, abs=0.05
+        1, abs=within
     )
+
+
+def _held_up_ms(done: Result) -> float:
+    """The most of a second for which the client had no core, where its verdict is that it had one too seldom; else 0."""
+    is_short = any("waited for a core" in why for why in done.summary["verdict"]["reasons"])
+    return held_up_ms(done.directory) if is_short else 0.0
 
 
 def _last_words(events: Sequence[Event]) -> Event:
@@ -120,7 +129,10 @@ def _content(event: Event) -> str | None:
 
 
 def test_past_its_slots_requests_queue(tmp_path: Path, llamacpp_server: Server) -> None:
-    """The knee: eight users on four slots wait for their first token, and then get it as fast as four do."""
+    """The knee: eight users on four slots wait for their first token, and then get it as fast as four do.
+
+    A machine that others use makes some requests of any level slower and none faster, so levels are compared by the faster ones.
+    """
     done = run(
         "llamacpp.py", tmp_path / "r", "--host", llamacpp_server.url, "--levels", "1,2,4,8",
         "--requests-per-level", "24", "--prompt-tokens", "100", "--output-tokens", "64",
@@ -129,13 +141,15 @@ def test_past_its_slots_requests_queue(tmp_path: Path, llamacpp_server: Server) 
     levels = {level["concurrency"]: level for level in done.summary["levels"]}
     ttft = {users: level["ttft_ms"]["median"] for users, level in levels.items()}
     tpot = {users: level["tpot_ms"]["median"] for users, level in levels.items()}
-    print("TTFT", ttft, "TPOT", tpot)
-    assert ttft[8] > 3 * ttft[4]
-    assert ttft[8] - ttft[4] > 0.5 * 63 * tpot[4]  # the wait is for about one whole answer of another
-    assert tpot[8] < 2 * tpot[4]  # prompts of others come in between: a little more than at four
-    assert (
-        levels[8]["system_output_tokens_per_s"] < 1.5 * levels[4]["system_output_tokens_per_s"]
-    )  # four slots were full
+    rows = done.requests[done.requests.phase == "measure"]
+    swift = rows.groupby("level")[["ttft_ms", "tpot_ms"]].quantile(0.25)
+    print("TTFT", ttft, "TPOT", tpot, swift)
+    assert ttft[8] > 3 * swift.ttft_ms[4]
+    assert ttft[8] > 0.5 * 63 * swift.tpot_ms[8]  # the wait is for about one whole answer of another
+    # Prompts of others come in between: a little more than at four.
+    assert rows[rows.level == 8].tpot_ms.min() < 2 * tpot[4]
+    full = rows[rows.level == 8].assign(sent_ns=rows.first_content_ns)
+    assert most_at_once(full) <= 4 + 1  # four slots were full; one may end a moment late
 
 
 def test_a_server_that_breaks_its_keep_alive_fails_no_request(
@@ -253,7 +267,9 @@ def test_a_server_that_is_killed(tmp_path: Path) -> None:
                 )  # fmt: skip
             for mode in processes:
                 _wait_for_a_record(tmp_path / mode)
-            time.sleep(0.3)  # both users of a run finish together: let them be in mid-stream again
+            # Both users of a run finish together: let them be in mid-stream again.
+            until(lambda: _counters(server)["requests_processing"] == 4)
+            time.sleep(0.3)
             os.kill(server.pid, signal.SIGKILL)
         for mode, process in processes.items():
             _check_killed(finish(process, tmp_path / mode), mode)
@@ -284,12 +300,10 @@ def _check_killed(done: Result, mode: str) -> None:
         assert (cut.output_tokens > 0).all()
 
 
-def _wait_for_a_record(results: Path, timeout_s: float = 40) -> None:
+def _wait_for_a_record(results: Path) -> None:
     """Until a run has one request behind it."""
-    deadline = time.monotonic() + timeout_s
-    while not any(b'"kind":"record"' in path.read_bytes() for path in results.glob("*/journal*.jsonl")):
-        assert time.monotonic() < deadline, "no load in time"
-        time.sleep(0.05)
+    journals = partial(results.glob, "*/journal*.jsonl")
+    until(lambda: any(b'"kind":"record"' in path.read_bytes() for path in journals()), 120)
 
 
 def _counters(server: Server) -> dict[str, float]:
