@@ -41,8 +41,7 @@ class Garbage:
         if self._running:
             return
         self._running, self._was_enabled = True, gc.isenabled()
-        gc.collect()
-        gc.freeze()
+        put_by()
         gc.disable()
         gc.callbacks.append(self._note)
         self._young_at, self._all_at = now_ns() + YOUNG_NS, now_ns() + ALL_NS

@@ -27,7 +27,7 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 from hosts import Host, lan
-from locust_runs import LOCUSTFILES, Result, truth, until
+from locust_runs import LOCUSTFILES, Result, journaled, truth, until
 
 from harness.servers.leash import leashed
 from harness.servers.process import free_port
@@ -141,9 +141,7 @@ class Node:
 
     def journaled(self, run: str = "*") -> int:
         """Requests in the journals below its results by now, or in those of the runs of such a name."""
-        return sum(
-            file.read_bytes().count(b'"kind":"record"') for file in self.results.glob(f"{run}/journal*.jsonl")
-        )
+        return journaled(self.results, run=run)
 
 
 @dataclass(frozen=True)

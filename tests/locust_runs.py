@@ -80,6 +80,17 @@ def until(done: Callable[[], bool], timeout: float = 60) -> None:
         time.sleep(0.05)
 
 
+def journaled(results: Path, what: str = '"kind":"record"', run: str = "*") -> int:
+    """How often it stands in the journals below a results directory by now: requests, unless something else is asked for.
+
+    Args:
+        results: the directory.
+        what: as the journal writes it.
+        run: which runs, by a pattern of their names.
+    """
+    return sum(file.read_text().count(what) for file in results.glob(f"{run}/journal*.jsonl"))
+
+
 def finish(process: subprocess.Popen[str], results: Path, timeout: float = 180) -> Result:
     """Wait for a Locust process."""
     try:

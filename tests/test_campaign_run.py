@@ -13,7 +13,7 @@ from threading import Lock, Thread
 from typing import Any, Final
 
 import pytest
-from locust_runs import simulator
+from locust_runs import journaled, simulator
 
 SWITCH_S: Final = 0.6
 
@@ -240,9 +240,7 @@ def test_ctrl_c_keeps_what_was_measured_and_the_campaign_goes_on_later(tmp_path:
         )
         try:
             deadline = time.monotonic() + 90
-            while not any(
-                b'"kind":"record"' in one.read_bytes() for one in out.glob("runs/a-1/*/journal*.jsonl")
-            ):
+            while not journaled(out / "runs/a-1"):
                 assert time.monotonic() < deadline, "no load in time"
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.05)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gevent
 import pytest
+from greenlets import until
 
 from harness.backends.base import Turn
 from harness.datasets.entries import Entry
@@ -47,13 +48,6 @@ def number(entry: Entry | None) -> int:
     """An entry's prompt."""
     assert entry is not None
     return int(entry.turns[0].text)
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Wait for a thread, ten seconds at most."""
-    with gevent.Timeout(10):
-        while not done():
-            gevent.sleep(0.005)
 
 
 def test_in_order_and_again(put: Callable[[int], Path], opened: list[Stream]) -> None:
@@ -101,7 +95,7 @@ def test_no_more_than_shall_be_is_ready(tmp_path: Path, opened: list[Stream]) ->
         assert stream._entries.qsize() == ready
         for _ in range(20):
             stream.take()
-        until(lambda stream=stream, ready=ready: stream._entries.qsize() == ready)
+        until(lambda stream=stream, ready=ready: stream._entries.qsize() == ready, 10)
 
 
 def test_a_disk_that_hangs(tmp_path: Path, opened: list[Stream]) -> None:
@@ -115,7 +109,7 @@ def test_a_disk_that_hangs(tmp_path: Path, opened: list[Stream]) -> None:
     os.mkfifo(image)  # to open it is to wait for who writes
     stream = Stream(dataset)
     opened.append(stream)
-    until(lambda: stream._entries.qsize() == 1)
+    until(lambda: stream._entries.qsize() == 1, 10)
     assert number(stream.next()) == 0
     assert stream.next() is None
     assert stream.next() is None
@@ -180,7 +174,7 @@ def test_the_thread_ends(put: Callable[[int], Path]) -> None:
     stream.fill()
     assert _thread._count() == before + 1
     stream.close()
-    until(lambda: _thread._count() == before)
+    until(lambda: _thread._count() == before, 10)
     with pytest.raises(ConfigError, match="no longer read, since the run is over"):
         stream.take()
 

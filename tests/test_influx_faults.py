@@ -10,7 +10,7 @@ import orjson
 import pytest
 from distributed_runs import BRISK, SMALL, VLLM, Node, Stage, stage
 from influx_fake import Fake, hangs, says
-from locust_runs import until
+from locust_runs import journaled, until
 from web_page import Page
 
 from harness import rows
@@ -82,9 +82,7 @@ def test_a_run_that_is_begun_while_the_last_one_ends(tmp_path: Path) -> None:
         until(lambda: node.journaled() > 10)
         stopping = Thread(target=page.stop)
         stopping.start()
-        until(
-            lambda: any('"topic":"end"' in path.read_text() for path in node.results.glob("*/journal.jsonl"))
-        )
+        until(lambda: journaled(node.results, '"topic":"end"') > 0)
         page.swarm(user_count=2, spawn_rate=20, run_name="second")
         assert not list(node.results.glob("*/summary.json"))
         until(lambda: any(node.results.glob("*-first-*/summary.json")))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import gevent
 import pytest
+from greenlets import until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from influx_fake import Fake, Fault, Write, drops, half, hangs, late, parse, says, split_lines
@@ -65,14 +66,6 @@ class Post:
             balanced(state)
             gevent.sleep(0.005)
         return state
-
-
-def until(what: Callable[[], bool], limit_s: float = 60) -> None:
-    """Other greenlets run until it is so."""
-    deadline = time.monotonic() + limit_s
-    while not what():
-        assert time.monotonic() < deadline
-        gevent.sleep(0.005)
 
 
 def balanced(state: Delivery) -> None:
@@ -183,8 +176,8 @@ def test_a_server_that_is_away_is_waited_for() -> None:
         for time_away in range(7):
             fake.down()
             post.outbox.add(lines(10, 1 + 10 * time_away))
-            until(lambda: post.outbox.state.problem is not None)
-            until(lambda: len(post.said) == min(2 * time_away + 1, 10))  # noqa: B023  # it ends before the next
+            until(lambda: post.outbox.state.problem is not None, 60)
+            until(lambda: len(post.said) == min(2 * time_away + 1, 10), 60)  # noqa: B023  # it ends before the next
             assert post.outbox.state.queued == 10
             fake.up()
             assert post.settle().delivered == 10 * time_away + 10
@@ -357,7 +350,7 @@ def test_a_long_absence_is_spent_on_disk(tmp_path: Path, monkeypatch: pytest.Mon
             post.outbox.add(lines(500, first))
             gevent.sleep(0.001)
             balanced(post.outbox.state)
-        until(lambda: post.outbox.state.spooled > 14_000)
+        until(lambda: post.outbox.state.spooled > 14_000, 60)
         state = post.outbox.state
         balanced(state)
         assert state.queued < 5_000 + 1_000
@@ -414,7 +407,7 @@ def test_a_file_that_somebody_cut_costs_what_was_in_it(
     with Fake() as fake, posting(fake, path) as post:
         fake.down()
         post.outbox.add(lines(3_000))
-        until(lambda: post.outbox.state.spooled > 1_000)
+        until(lambda: post.outbox.state.spooled > 1_000, 60)
         spooled = post.outbox.state.spooled
         os.truncate(path, 10)
         fake.up()
@@ -602,15 +595,15 @@ def tick():
     while True:
         gevent.sleep(0.01); ticks += 1
 gevent.spawn(tick)
-slowest = 0.0
+took_s = []
 for at in range(50):
     begin = time.perf_counter()
     outbox.add([b"m,run=r f=%di %d" % (at, at)])
-    slowest = max(slowest, time.perf_counter() - begin)
+    took_s.append(time.perf_counter() - begin)
     gevent.sleep(0.01)
 begin = time.perf_counter()
 state = outbox.close(0.5)
-print(json.dumps([ticks, slowest, time.perf_counter() - begin, state.delivered, state.lost]))
+print(json.dumps([ticks, sorted(took_s), time.perf_counter() - begin, state.delivered, state.lost]))
 """
 
 
@@ -626,9 +619,10 @@ def test_as_in_a_process_of_locust(fault: Callable[[Write], bool] | None) -> Non
             cwd=TESTS.parent,
             timeout=60,
         )
-        ticks, slowest, closing_s, delivered, lost = json.loads(done.stdout)
+        ticks, took_s, closing_s, delivered, lost = json.loads(done.stdout)
         assert ticks > 20
-        assert slowest < 5  # of the 30 s that an answer is waited for
+        assert took_s[-1] < 5  # of the 30 s that an answer is waited for
+        assert took_s[44] < 0.1  # nine in ten, whoever else uses this machine
         assert closing_s < 10
         assert (delivered, lost) == ((0, 50) if fault else (50, 0))
         assert done.stderr == ""

@@ -293,9 +293,8 @@ def test_a_server_that_is_away_for_a_while_changes_nothing(
     # The simulator's own pace: 120 steps of 10 + 8 x 0.5 ms. An influence of ours would show.
     assert measured.tpot_ms.median() == pytest.approx(14, rel=0.1)
     verdict = done.summary["verdict"]
-    others = [
-        why for why in verdict["reasons"] if "waited for a core" in why
-    ]  # whoever else uses this machine
+    # Whoever else uses this machine.
+    others = [why for why in verdict["reasons"] if "waited for a core" in why]
     assert verdict["status"] != "invalid" or others, verdict
 
 

@@ -5,20 +5,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
-from locust_runs import finish, held_up_ms, run, simulator, start, truth, until
+from locust_runs import finish, held_up_ms, journaled, run, simulator, start, truth, until
 from recomputed import check
 
 from harness.servers.process import Server, free_port
 
 FAST = ("--prefill-rate", "50000", "--step-base-ms", "2", "--step-per-seq-ms", "0.5", "--slots", "4")
 SMALL = ("--prompt-tokens", "40", "--output-tokens", "12")
+SIZED_S = 150.0  # the server's tokenizer sizes prompts, which takes a while on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -179,9 +180,7 @@ def test_interrupted_twice_it_gives_up_what_is_in_flight(tmp_path: Path) -> None
         time.sleep(2)  # tokens come every 0.1 s, for a minute
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
-        until(
-            lambda: any(b'"topic":"stop"' in path.read_bytes() for path in tmp_path.glob("r/*/journal.jsonl"))
-        )
+        until(lambda: journaled(tmp_path / "r", '"topic":"stop"') > 0)
         process.send_signal(signal.SIGINT)
         done = finish(process, tmp_path / "r")
     assert time.monotonic() - begin < 40
@@ -386,7 +385,7 @@ def test_two_runs_from_the_web_ui(tmp_path: Path, server: Server) -> None:
             ).raise_for_status()
             _wait_for_records(tmp_path / "r", 5, directories=users)
             requests.post(f"{page.url}/stop", timeout=90).raise_for_status()
-            _until(lambda users=users: len(list((tmp_path / "r").glob("*/summary.json"))) == users)
+            until(lambda users=users: len(list((tmp_path / "r").glob("*/summary.json"))) == users, SIZED_S)
     assert page.code in (0, 5), page.err
     assert "Traceback" not in page.err
     first, second = sorted((tmp_path / "r").iterdir())
@@ -423,7 +422,7 @@ def test_a_bad_value_in_the_web_form_starts_nothing(tmp_path: Path, server: Serv
         requests.post(
             f"{page.url}/swarm", data=form | {"prompt_tokens": "abc"}, timeout=60
         ).raise_for_status()
-        _until(lambda: bool(requests.get(f"{page.url}/exceptions", timeout=60).json()["exceptions"]))
+        until(lambda: bool(requests.get(f"{page.url}/exceptions", timeout=60).json()["exceptions"]), SIZED_S)
         (told,) = requests.get(f"{page.url}/exceptions", timeout=60).json()["exceptions"]
         assert "--prompt-tokens" in told["msg"]
         time.sleep(1)
@@ -453,7 +452,7 @@ def _web_ui(results: Path, server: Server) -> Iterator[Page]:
     process = start("openai.py", results, "--host", server.url, *SMALL, *where)
     page = Page(f"http://127.0.0.1:{port}")
     try:
-        _until(lambda: _answers(page.url))
+        until(lambda: _answers(page.url), SIZED_S)
         yield page
     finally:
         process.send_signal(signal.SIGINT)
@@ -468,14 +467,6 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _until(true: Callable[[], bool], timeout_s: float = 150) -> None:
-    """Wait for something that will come, if late: the server's tokenizer sizes prompts, which takes a while on a busy machine."""
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.1)
-
-
 def _wait_for_records(results: Path, count: int, directories: int = 1) -> None:
     """Until the journal of the run that makes up this number of directories holds so many records."""
 
@@ -484,7 +475,7 @@ def _wait_for_records(results: Path, count: int, directories: int = 1) -> None:
         journals = list(found[-1].glob("journal*.jsonl")) if len(found) == directories else []
         return bool(journals) and journals[0].read_bytes().count(b'"kind":"record"') >= count
 
-    _until(seen)
+    until(seen, SIZED_S)
 
 
 @pytest.mark.parametrize("obey", ["yes", "no"])

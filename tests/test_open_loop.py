@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import gevent
 import pytest
 from gevent import monkey
+from greenlets import until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,18 +91,11 @@ def _step(
     )
 
 
-def _until(done: Callable[[], bool], timeout_s: float = 20) -> None:
-    limit = time.monotonic() + timeout_s
-    while not done():
-        assert time.monotonic() < limit
-        gevent.sleep(0.005)
-
-
 def test_deadlines_are_absolute() -> None:
     """A thousand arrivals, one a ms: each at the beginning plus its offset, never early, and no later at the end."""
     door, step = Door(), _step(lasts_s=1.0)
     door.enter(range(0, 2 * S, MS), step)
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     assert door.numbers == list(range(1000))
     assert [due for _, due, _ in door.came] == [step.open_ns + k * MS for k in range(1000)]
     late = [when - due for _, due, when in door.came]
@@ -118,7 +112,7 @@ def test_what_is_overdue_is_sent_at_once() -> None:
     door.enter(range(0, S, 10 * MS), step)
     gevent.sleep(0.1)
     time.sleep(0.2)  # nobody gets a turn
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     assert door.numbers == list(range(50))
     held = [number for number, due, when in door.came if when - due > 100 * MS]
     assert len(held) >= 8
@@ -131,8 +125,8 @@ def test_a_cap_makes_a_queue() -> None:
     door.enter([k * MS for k in range(20)], step)
     turn = door.leave.turn
     assert turn is not None
-    _until(lambda: turn.backlog > 10)
-    _until(lambda: len(door.came) == 20)
+    until(lambda: turn.backlog > 10)
+    until(lambda: len(door.came) == 20)
     assert door.most == 2
     assert door.numbers == list(range(20))
     assert [due for _, due, _ in door.came] == [step.open_ns + k * MS for k in range(20)]
@@ -144,7 +138,7 @@ def test_who_still_waits_when_time_is_over_never_comes() -> None:
     """The rest of the queue is given up, and counted by nobody as sent."""
     door, step = Door(stay_s=0.2), _step(lasts_s=0.3, cap=1)
     door.enter([k * MS for k in range(20)], step)
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     turn = door.leave.turn
     assert turn is not None
     assert door.numbers == [0, 1]
@@ -158,9 +152,9 @@ def test_the_end_is_not_before_its_time() -> None:
     """A schedule that has run out leaves the level open until it is over."""
     door, step = Door(), _step(lasts_s=0.2)
     door.enter([0], step)
-    _until(lambda: len(door.came) == 1)
+    until(lambda: len(door.came) == 1)
     assert not door.is_closed
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     assert step.until_ns is not None
     assert now_ns() >= step.until_ns
 
@@ -169,7 +163,7 @@ def test_a_stop_is_at_once() -> None:
     """Nobody comes any more, from the schedule or from the queue."""
     door = Door(stay_s=0.01)
     door.enter(range(0, 10 * S, MS), _step(cap=1))
-    _until(lambda: len(door.came) >= 3)
+    until(lambda: len(door.came) >= 3)
     door.loop.stop()
     came = len(door.came)
     gevent.sleep(0.05)
@@ -182,7 +176,7 @@ def test_a_stop_is_heeded_by_an_arrival_whose_timer_has_gone_off() -> None:
     """The stop and the next arrival were due while the hub was busy; the stop is first, and its kill would be too late."""
     door, step = Door(), _step()
     door.enter([0, 20 * MS], step)
-    _until(lambda: len(door.came) == 1)
+    until(lambda: len(door.came) == 1)
     gevent.spawn(monkey.get_original("time", "sleep"), 0.1)
     gevent.sleep(0.001)
     assert now_ns() > step.open_ns + 20 * MS
@@ -195,7 +189,7 @@ def test_only_ones_own() -> None:
     """Of three parts the second sends every third, from the second on; from number 12 on it is one of two."""
     door = Door()
     door.enter([k * MS for k in range(20)], _step(lasts_s=0.1, slices=(Slice(0, 1, 3), Slice(12, 0, 2))))
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     assert door.numbers == [1, 4, 7, 10, 12, 14, 16, 18]
 
 
@@ -203,9 +197,9 @@ def test_what_is_dealt_out_anew_in_time_is_heeded() -> None:
     """An order that comes while this part waits for its next arrival."""
     door, step = Door(), _step(lasts_s=0.5)
     door.enter([k * 100 * MS for k in range(5)], step)
-    _until(lambda: len(door.came) >= 2)
+    until(lambda: len(door.came) >= 2)
     door.leave.obey(replace(step, slices=(Slice(0, 0, 1), Slice(3, -1, 1))))
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     assert door.numbers == [0, 1, 2]
 
 
@@ -214,10 +208,10 @@ def test_who_was_frozen_listens_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_loop, "FROZEN_NS", 200 * MS)
     door, step = Door(), _step(lasts_s=1.2)
     door.enter([k * 50 * MS for k in range(24)], step)
-    _until(lambda: len(door.came) == 3)
+    until(lambda: len(door.came) == 3)
     time.sleep(0.5)  # as if it had been stopped
     gevent.spawn_later(0.1, lambda: door.leave.obey(replace(step, slices=(Slice(0, 0, 1), Slice(5, -1, 1)))))
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     assert door.numbers == [0, 1, 2, 3, 4]
 
 
@@ -225,7 +219,7 @@ def test_an_arrival_that_asks_for_nothing_was_none() -> None:
     """A user that goes before its first request leaves no trace in the counts."""
     door = Door(takes=False)
     door.enter([0, MS], _step(lasts_s=0.1))
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     turn = door.leave.turn
     assert turn is not None
     assert len(door.came) == 2
@@ -236,7 +230,7 @@ def test_an_allowance_that_is_used_up_is_waited_for() -> None:
     """The fourth of three waits, and says since when; with more to give it comes."""
     door, step = Door(), _step(lasts_s=5.0)
     door.enter([k * 10 * MS for k in range(6)], replace(step, most=3))
-    _until(lambda: door.leave.turn is not None and door.leave.turn.backlog == 3)
+    until(lambda: door.leave.turn is not None and door.leave.turn.backlog == 3)
     turn = door.leave.turn
     assert turn is not None
     assert (door.numbers, turn.dry_ns) == ([0, 1, 2], step.open_ns + 30 * MS)
@@ -259,7 +253,7 @@ def test_more_than_this_process_can_send(monkeypatch: pytest.MonkeyPatch) -> Non
 
     door.loop = OpenLoop(door.leave, slowly, door.changed)
     door.enter(range(0, S, S // 100_000), step)
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     assert step.until_ns is not None
     assert step.until_ns + 100 * MS <= now_ns() < step.until_ns + 2 * S
     turn = door.leave.turn
@@ -283,7 +277,7 @@ def test_numbers_of_others_let_others_have_their_turn() -> None:
         _step(slices=(Slice(200_000, 0, 1),)), open_ns=begin, measure_ns=begin, until_ns=now_ns() + S
     )
     door.enter([k * S // 2_000 for k in range(200_100)], step)
-    _until(lambda: len(door.came) > 0)
+    until(lambda: len(door.came) > 0)
     assert door.numbers[0] == 200_000
     assert turns[0] >= 40
     door.loop.stop()
@@ -308,7 +302,7 @@ def test_phases_go_by_when_a_request_was_due() -> None:
     )
     gevent.sleep(0.01)
     time.sleep(0.28)
-    _until(lambda: door.is_closed)
+    until(lambda: door.is_closed)
     assert phases == [Phase.WARMUP] * 2 + [Phase.MEASURE] * 2 + [Phase.DRAIN] * 2
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import gevent
 import pytest
+from greenlets import until
 from locust_runs import run, simulator, truth
 from native import _NODELAY, _TCP, SHUT_RDWR, Talk, _socket, _start, standing
 
@@ -70,13 +71,6 @@ def scraping(script: Callable[[Talk], None]) -> Iterator[tuple[Scraper, list[Sam
     kept: list[Sample] = []
     with standing(script) as (target, talks):
         yield Scraper(target.url("/metrics"), session(None), kept.append), kept, talks
-
-
-def _until(done: Callable[[], bool]) -> None:
-    """Wait for something that will come."""
-    with gevent.Timeout(30):
-        while not done():
-            gevent.sleep(0.005)
 
 
 @pytest.fixture
@@ -162,7 +156,7 @@ def test_looks_once_a_period_over_one_connection() -> None:
         looks.ask()
         assert kept == []
         looks.start()
-        _until(lambda: len(kept) == 5)
+        until(lambda: len(kept) == 5, 30)
         looks.stop()
         looks.stop()
         gevent.sleep(0.2)
@@ -186,7 +180,7 @@ def test_a_failed_look_is_a_gap_and_the_next_one_goes_on() -> None:
     ):
         looks.ask()
         looks.start()
-        _until(lambda: len(kept) >= 3)
+        until(lambda: len(kept) >= 3, 30)
         looks.stop()
     assert [sample.problem for sample in kept[:3]] == ["", "answered 503", ""]
     assert [sample.generated_tokens_total for sample in kept[:3]] == [5, None, 7]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from locust_runs import Result, finish, held_up_ms, run, simulator, start, truth, until
+from locust_runs import Result, finish, held_up_ms, journaled, run, simulator, start, truth, until
 
 from harness.clock import ANCHOR_NS
 from harness.servers.process import Server, free_port
@@ -146,9 +146,7 @@ def test_steady_state_begins_when_an_injected_ramp_ends(tmp_path: Path) -> None:
             "vllm.py", tmp_path / "r", "--headless", "--host", server.url, *ASK, "--output-tokens", "uniform:15,25",
             "--levels", "8", "--seconds-per-level", "14s", "--warmup", "auto",
         )  # fmt: skip
-        until(
-            lambda: any('"topic":"level"' in path.read_text() for path in tmp_path.glob("r/*/journal.jsonl"))
-        )
+        until(lambda: journaled(tmp_path / "r", '"topic":"level"') > 0)
 
         def hold() -> None:
             body = {"model": "simulated", "prompt": "a b c", "max_tokens": held, "ignore_eos": True}

@@ -69,7 +69,6 @@ def test_two_settings_of_llamacpp_in_one_table(tmp_path: Path) -> None:
     waits = {slots: float(rows[slots, "4 users"]["ttft_ms_p50"]) for slots in ("1", "4")}
     print(waits)
     assert waits["1"] > 3 * waits["4"]
-    competes = all(
-        rows[slots, "4 users"]["verdict"] != "invalid" for slots in waits
-    )  # or others had the machine
+    # It is not, if others had the machine.
+    competes = all(rows[slots, "4 users"]["verdict"] != "invalid" for slots in waits)
     assert competes == ("ttft_ms_p50" in rows["4", "4 users"]["best"].split())

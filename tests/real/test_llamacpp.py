@@ -4,13 +4,12 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import requests
-from locust_runs import Result, finish, held_up_ms, most_at_once, run, start, until
+from locust_runs import Result, finish, held_up_ms, journaled, most_at_once, run, start, until
 
 from harness import files
 from harness.servers import llamacpp
@@ -302,8 +301,7 @@ def _check_killed(done: Result, mode: str) -> None:
 
 def _wait_for_a_record(results: Path) -> None:
     """Until a run has one request behind it."""
-    journals = partial(results.glob, "*/journal*.jsonl")
-    until(lambda: any(b'"kind":"record"' in path.read_bytes() for path in journals()), 120)
+    until(lambda: journaled(results) > 0, 120)
 
 
 def _counters(server: Server) -> dict[str, float]:
