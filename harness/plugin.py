@@ -10,6 +10,7 @@ import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakKeyDictionary
 
@@ -20,7 +21,7 @@ from locust.exception import StopUser
 from locust.runners import Runner, WorkerRunner
 from locust.web import WebUI
 
-from harness import options, planning
+from harness import options, planning, ports
 from harness.errors import ConfigError
 from harness.load import Load
 from harness.say import say
@@ -39,6 +40,7 @@ _ENDS: Mapping[signal.Signals, Any] = {
     signal.SIGHUP: signal.SIG_DFL,
 }
 SERVE_S = 600.0  # for a server that --serve starts to be ready
+_READ = count()  # how often this process's command line has been read
 
 _SESSIONS: WeakKeyDictionary[Environment, "Session | Worker"] = WeakKeyDictionary()
 
@@ -62,8 +64,25 @@ def current(environment: Environment) -> Load:
 
 def _add_options(parser: ArgumentParser, **_: object) -> None:
     options.add_options(parser)
+    _check_ports(parser)
     if "LOCUST_PROCESSES" in os.environ or any(word.startswith("--processes") for word in sys.argv):
         os.register_at_fork(after_in_child=_follow_parent)
+
+
+def _check_ports(parser: ArgumentParser) -> None:
+    """Look at the ports as soon as the command line has been read: Locust has no event between that and their use."""
+    parse: Any = parser.parse_known_args
+
+    def parsed(args: Any = None, *more: Any, **others: Any) -> Any:  # noqa: ANN401  as argparse has it
+        found = parse(args, *more, **others)
+        if args is None and next(_READ) == 0:  # later the web UI reads it again, while a master listens
+            try:
+                ports.check(found[0])
+            except ConfigError as error:
+                _refuse(error)
+        return found
+
+    setattr(parser, "parse_known_args", parsed)  # noqa: B010  of this one parser
 
 
 def _follow_parent() -> None:

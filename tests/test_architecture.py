@@ -57,6 +57,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     },
     "socket": {
         "connection",
+        "ports",
         "selftest.pacer",
         "selftest.stream",
         "servers.process",
