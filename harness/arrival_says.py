@@ -6,9 +6,10 @@ The columns of one small table; there are none in a closed loop, where nobody co
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from harness import carried
 from harness.grid import number
 
-__all__ = ["CAPTION", "LEGEND", "columns"]
+__all__ = ["CAPTION", "LEGEND", "columns", "lacking"]
 
 CAPTION: Final = "open loop: arrivals, and times from when each was due"
 LEGEND: Final = (
@@ -34,10 +35,21 @@ def columns(levels: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[
     if not any(level.get("unsent") is not None for level in levels):
         return (), []
     cells = [
-        [_cell(level[name][part] if part else level[name], scale) for _, name, part, scale in _COLUMNS]
+        [
+            carried.cell(level[name], part, scale=scale) if part else _cell(level[name], scale)
+            for _, name, part, scale in _COLUMNS
+        ]
         for level in levels
     ]
     return tuple(heading for heading, *_ in _COLUMNS), cells
+
+
+def lacking(levels: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which percentiles of this table are withheld somewhere."""
+    if not columns(levels)[0]:
+        return []
+    shown = [(level[name], part) for level in levels for _, name, part, _ in _COLUMNS if part]
+    return list(dict.fromkeys(key for part, key in shown if carried.withheld(part, [key])))
 
 
 def _cell(value: float | None, scale: float) -> str:

@@ -28,7 +28,10 @@ def with_beside(
     """
     settings = run.get("settings", {})
     rests = settings.get("retry_after") is not False and not settings.get("arrivals")
-    measured = requests[(requests["phase"] == "measure").to_numpy(dtype=bool)]
+    told = requests[
+        ["level", "phase", "http_status", "retry_after_s"]
+    ]  # a copy of all columns takes gigabytes
+    measured = told[(told["phase"] == "measure").to_numpy(dtype=bool)]
     levels = []
     for level in summary["levels"]:
         here = measured[(measured["level"] == level["level"]).to_numpy(dtype=bool)]
@@ -36,7 +39,7 @@ def with_beside(
     return {
         **summary,
         "levels": levels,
-        "rate_limited": rate_limited(requests, rests=rests),
+        "rate_limited": rate_limited(told, rests=rests),
         "probes": probes_summary(requests, windows),
         "ended_by": run.get("ended_by"),
     }

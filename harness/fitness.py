@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from harness.seconds import Second, Send, expanded
-from harness.windows import floats
+from harness.windows import Floats, floats
 
-__all__ = ["TIMELINE", "sends", "summary"]
+__all__ = ["TIMELINE", "late_ms", "sends", "summary"]
 
 TIMELINE: Final = 60  # points at most: the report draws them
 
@@ -27,16 +28,29 @@ def sends(requests: pd.DataFrame) -> Iterator[Send]:
 
     A request whose kept-alive connection had to be replaced is left out: the first attempt's time is in its delay.
     """
-    sent = requests[requests["sent_ns"].notna() & (requests["reconnects"].fillna(0) == 0)]
+    sent = _sent(requests)
+    due = (int(stamp) for stamp in sent["scheduled_ns"])
+    yield from zip(sent["worker"], due, _late(sent).tolist(), strict=True)
+
+
+def late_ms(requests: pd.DataFrame) -> Floats:
+    """How late each of these sends was, and nothing else."""
+    return _late(_sent(requests))
+
+
+def _sent(requests: pd.DataFrame) -> pd.DataFrame:
+    return requests[requests["sent_ns"].notna() & (requests["reconnects"].fillna(0) == 0)]
+
+
+def _late(sent: pd.DataFrame) -> Floats:
     late = floats(sent["sent_ns"].astype("Int64") - sent["scheduled_ns"].astype("Int64")) / 1e6
     for name in _SET_UP:
         if name in sent:
             late = late - np.nan_to_num(floats(sent[name]))
-    due = (int(stamp) for stamp in sent["scheduled_ns"])
-    yield from zip(sent["worker"], due, np.maximum(late, 0.0).tolist(), strict=True)
+    return np.maximum(late, 0.0)
 
 
-def summary(rows: Sequence[Second], late_ms: Sequence[float], stamped: Sequence[str]) -> dict[str, Any]:
+def summary(rows: Sequence[Second], late_ms: npt.ArrayLike, stamped: Sequence[str]) -> dict[str, Any]:
     """The figures. `late_ms`: of every send; `stamped`: the clocks that the records' arrivals are from."""
     reads, by_kernel = sum(row.reads for row in rows), sum(row.kernel_reads for row in rows)
     return {
@@ -49,14 +63,14 @@ def summary(rows: Sequence[Second], late_ms: Sequence[float], stamped: Sequence[
         "throttled_percent": _level(rows, lambda row: row.throttled_percent),
         "taken_percent": _level(rows, lambda row: row.taken_percent),
         "loop_lag_ms": _many(
-            [pair for row in rows for pair in expanded(row.loop_lags_ms)],
+            _repeated(pair for row in rows for pair in expanded(row.loop_lags_ms)),
             [(row.loop_lag_ms_p99, row.loop_lag_ms_max) for row in rows],
         ),
         "late_send_ms": _many(
-            [(late, 1) for late in late_ms], [(row.late_send_ms_p99, row.late_send_ms_max) for row in rows]
+            np.asarray(late_ms, np.float64), [(row.late_send_ms_p99, row.late_send_ms_max) for row in rows]
         ),
         "read_delay_ms": _many(
-            [pair for row in rows for pair in expanded(row.read_delays_ms)],
+            _repeated(pair for row in rows for pair in expanded(row.read_delays_ms)),
             [(row.read_delay_ms_p99, row.read_delay_ms_max) for row in rows],
         ),
         "reads": reads if rows else None,
@@ -81,17 +95,26 @@ def _level(rows: Sequence[Second], figure: Callable[[Second], float | None]) -> 
     }
 
 
+def _repeated(pairs: Iterable[tuple[float, int]]) -> Floats:
+    """Values, each as often as it was seen."""
+    known = list(pairs)
+    values: Floats = np.repeat(
+        np.array([value for value, _ in known], np.float64), np.array([times for _, times in known], np.int64)
+    )
+    return values
+
+
 def _many(
-    pairs: Sequence[tuple[float, int]], by_second: Sequence[tuple[float | None, float | None]]
+    values: Floats, by_second: Sequence[tuple[float | None, float | None]]
 ) -> dict[str, float | int | None]:
-    """`pairs`: (value, how often); `by_second`: (p99, max) of each second, exact where the pairs are rounded."""
-    values = np.repeat([value for value, _ in pairs], [times for _, times in pairs]) if pairs else None
+    """`by_second`: (p99, max) of each second, exact where the values are rounded."""
     most = _most(most for _, most in by_second)
+    there = len(values) > 0
     return {
-        "p50": None if values is None else float(np.percentile(values, 50)),
-        "p99": None if values is None else float(np.percentile(values, 99)),
-        "max": float(values.max()) if most is None and values is not None else most,
-        "n": 0 if values is None else len(values),
+        "p50": float(np.percentile(values, 50)) if there else None,
+        "p99": float(np.percentile(values, 99)) if there else None,
+        "max": float(values.max()) if most is None and there else most,
+        "n": len(values),
         "worst_second_p99": _most(p99 for p99, _ in by_second),
     }
 

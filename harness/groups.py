@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness.grid import clean, number
+from harness import carried
+from harness.grid import clean
 from harness.spread import TIME_QUANTILES, spread
 from harness.windows import floats
 
-__all__ = ["COLUMNS", "by_name", "by_turn", "cells", "chats"]
+__all__ = ["COLUMNS", "by_name", "by_turn", "cells", "chats", "lacking", "table"]
 
 _FIGURES: Final = ("prompt_tokens", "output_tokens", "cached_tokens", "ttft_ms", "tpot_ms", "e2e_ms")
 TURNS: Final = 20  # told one by one; those beyond come together
@@ -33,9 +34,10 @@ COLUMNS: Final = (
 
 def by_name(requests: pd.DataFrame) -> list[dict[str, Any]]:
     """An entry for each level and name, in order; none where all measured requests have one name."""
-    measured = requests[requests["phase"] == "measure"]
-    if measured["name"].nunique() < 2:
+    here = (requests["phase"] == "measure").to_numpy(dtype=bool)
+    if requests["name"][here].nunique() < 2:
         return []
+    measured = requests[[*_FIGURES, "level", "name", "outcome"]][here]
     return [
         {"level": int(rows["level"].iloc[0]), "name": str(rows["name"].iloc[0]), **_figures(rows)}
         for _, rows in measured.groupby(["level", "name"], sort=True)
@@ -44,9 +46,10 @@ def by_name(requests: pd.DataFrame) -> list[dict[str, Any]]:
 
 def by_turn(requests: pd.DataFrame) -> list[dict[str, Any]]:
     """An entry for each level and turn of its chats; `turn` is the first of those that come together at the end."""
-    measured = requests[(requests["phase"] == "measure") & requests["turn"].notna()]
-    if not len(measured):
+    here = ((requests["phase"] == "measure") & requests["turn"].notna()).to_numpy(dtype=bool)
+    if not here.any():
         return []
+    measured = requests[[*_FIGURES, "level", "turn", "outcome"]][here]
     turns = measured["turn"].astype("int64").clip(upper=TURNS)
     return [
         {"level": int(rows["level"].iloc[0]), "turn": int(rows["turn"].min()), **_figures(rows)}
@@ -56,7 +59,7 @@ def by_turn(requests: pd.DataFrame) -> list[dict[str, Any]]:
 
 def chats(requests: pd.DataFrame) -> dict[str, Any] | None:
     """How many chats there were, in all phases, and how many turns they had; None without any."""
-    told = requests[requests["session_id"].notna()]
+    told = requests[["session_id", "turn"]][requests["session_id"].notna().to_numpy(dtype=bool)]
     if not len(told):
         return None
     lengths = told.groupby("session_id")["turn"].max().astype("int64").to_numpy()
@@ -73,7 +76,17 @@ def cells(entry: Mapping[str, Any]) -> list[str]:
     turn = entry.get("turn")
     name = clean(entry["name"]) if turn is None else f"turn {turn}{' and later' * (turn == TURNS)}"
     asked = f"{entry['succeeded']}/{entry['requests']}"
-    return [name, asked, *(number(entry[figure][part], scale=scale) for _, figure, part, scale in COLUMNS)]
+    return [
+        name,
+        asked,
+        *(carried.cell(entry[figure], part, scale=scale) for _, figure, part, scale in COLUMNS),
+    ]
+
+
+def lacking(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which percentiles of these rows are withheld somewhere."""
+    shown = [(entry[figure], part) for entry in entries for _, figure, part, _ in COLUMNS]
+    return list(dict.fromkeys(key for part, key in shown if carried.withheld(part, [key])))
 
 
 def table(entries: Sequence[Mapping[str, Any]], titles: Mapping[int, str]) -> Iterator[list[str]]:

@@ -1,6 +1,6 @@
 """Levels and runs held against their SLOs: goodput, and which were met.
 
-    share           good / measured requests of the level, whatever became of them
+    share           good / offered: the level's measured requests, whatever became of them, and arrivals never sent
     requests_per_s  good requests that ended inside the level's windows / their length, as `requests_per_s`
     a level         meets its SLOs if it meets each; values are those of its entry in summary.json
     a run           meets them if every level does
@@ -19,6 +19,7 @@ import pandas as pd
 from harness import loadpoint
 from harness.journal import Window
 from harness.level_slo import all_met, judged, together
+from harness.passes import places
 from harness.slo import Slo, Slos, good_rows
 from harness.windows import ints
 
@@ -47,6 +48,8 @@ def levels(
         here = [window for window in windows if window.level == entry["level"]]
         goodput = None if good is None else _goodput(entry, requests, here, good)
         whole = {**entry, "goodput": goodput}
+        if good is not None:
+            whole |= _of_passes(whole, requests, good)
         found.append({**whole, "slo": [judged(slo, whole) for slo in slos]})
     return found
 
@@ -80,13 +83,30 @@ def _goodput(
     end = ints(requests["end_ns"])[good & (requests["phase"] != "probe").to_numpy(dtype=bool)]
     ended = sum(int(np.count_nonzero((end >= w.start_ns) & (end < w.end_ns))) for w in windows)
     seconds = sum(window.seconds for window in windows)
-    number, of = int(np.count_nonzero(good & here)), int(entry["requests"])
+    number, of = int(np.count_nonzero(good & here)), int(entry["requests"]) + int(entry.get("unsent") or 0)
     return {
         "share": number / of if of else None,
         "requests_per_s": ended / seconds if seconds > 0 else None,
         "good": number,
         "n": of,
     }
+
+
+def _of_passes(entry: Level, requests: pd.DataFrame, good: Flags) -> dict[str, list[dict[str, Any]]]:
+    """The level's `passes` with the share of good requests in each; null where some of the level's were never sent."""
+    passes = entry.get("passes") or []
+    if len(passes) == 1:
+        shares = [entry["goodput"]["share"]]
+    elif entry.get("unsent"):  # known by level only
+        shares = [None] * len(passes)
+    else:
+        measured = (requests["phase"] == "measure").to_numpy(dtype=bool)
+        here = measured & good & (ints(requests["level"]) == entry["level"])
+        place = places([one["repeat"] for one in passes], ints(requests["repeat"])[here])
+        numbers = np.bincount(place, minlength=len(passes)).tolist()
+        told = zip(numbers, passes, strict=True)
+        shares = [number / one["requests"] if one["requests"] else None for number, one in told]
+    return {"passes": [{**one, "goodput": share} for one, share in zip(passes, shares, strict=True)]}
 
 
 def _over_levels(slo: Slo, judged: Sequence[tuple[Level, Mapping[str, Any]]]) -> dict[str, Any]:

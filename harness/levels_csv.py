@@ -1,6 +1,7 @@
 """levels.csv: the levels of summary.json as a table, one row a level.
 
-Values in, text out.
+Every number of summary.json is there, also those that tables for people withhold: `withheld` names these columns. Of a level's
+passes it has the intervals, as `ttft_ms_p50_ci95_low` and `_high`. Values in, text out.
 """
 
 import csv
@@ -8,6 +9,7 @@ import io
 from collections.abc import Mapping
 from typing import Any, Final
 
+from harness import intervals
 from harness.judgement import all_met
 
 __all__ = ["asked_sizes", "text"]
@@ -48,15 +50,30 @@ def asked_sizes(settings: Mapping[str, Any], name: str) -> str | None:
 
 def _flat(level: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {}
+    withheld: list[str] = []
     for name, value in level.items():
         if name in {"errors", "token_sources"}:  # open sets: a column each would differ from run to run
             row[name] = " ".join(f"{word}={number}" for word, number in value.items())
         elif name == "slo":  # those of another run may be others: a column each would not stand in one table
             row["slo_met"] = _MET[all_met(value or ())]
+        elif name == "passes":
+            continue  # rows of another table
+        elif name == "intervals":
+            row |= _ends(value)
         elif isinstance(value, dict):
-            row |= {f"{name}_{part}": figure for part, figure in value.items()}
+            withheld += [f"{name}_{key}" for key in value.get("withheld", ())]
+            row |= {f"{name}_{part}": figure for part, figure in value.items() if part != "withheld"}
         elif isinstance(value, list):
             row[name] = " ".join("" if figure is None else str(figure) for figure in value)
         else:
             row[name] = value
-    return row
+    return {**row, "withheld": " ".join(withheld)}
+
+
+def _ends(told: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """The same columns for each run, empty where there is no interval."""
+    return {
+        f"{path.replace('.', '_')}_ci95_{end}": told.get(path, {}).get(end)
+        for path in intervals.FIGURES
+        for end in ("low", "high")
+    }

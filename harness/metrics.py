@@ -21,32 +21,26 @@ from itertools import chain
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from harness import doubts, failures, groups, judgement, loadpoint, system_rates
+from harness import doubts, failures, groups, judgement, loadpoint, passes, system_rates
 from harness.doubts import Finding
 from harness.journal import Window
+from harness.population import RATES, Population, own_times
 from harness.record import Phase
 from harness.slo import Slos
 from harness.spread import RATE_QUANTILES, TIME_QUANTILES, spread
-from harness.windows import Streams, floats, ints
+from harness.system_rates import Counted
+from harness.windows import NEVER, Streams, floats, ints
 
 __all__ = ["SCHEMA", "Finding", "Window", "levels", "summarise"]
 
 SCHEMA: Final = 1
 
 # And too large to be copied.
-_UNUSED: Final = ["chunk_gaps_us", "request_id", "response_id", "name", "session_id"]
-_RATES: Final = {
-    "request_output_tokens_per_s": "output_tokens_per_s",
-    "request_total_tokens_per_s": "total_tokens_per_s",
-}
+_UNUSED: Final = ["chunk_gaps_us", "request_id", "response_id", "name", "session_id", "body_sha256"]
 _TIMES: Final = (  # and counts
-    "ttft_ms",
     "ttfa_ms",
-    "tpot_ms",
-    "e2e_ms",
     "server_queue_ms",
     "server_prefill_ms",
     "server_decode_ms",
@@ -97,7 +91,7 @@ def summarise(
     streams, apart = Streams.of(requests), _apart(requests)
     requests = requests.drop(columns=_UNUSED, errors="ignore")
     named = _named(_levels(requests, streams, windows, drop_under or 0), points, unsent)
-    entries = judgement.levels(named, requests, windows, slos)
+    entries = passes.with_intervals(judgement.levels(named, requests, windows, slos))
     seen = chain(doubts.of_table(requests, streams, planned), _of_levels(entries, planned, own_ends=own_ends))
     return {
         "schema": SCHEMA,
@@ -154,10 +148,13 @@ def _apart(requests: pd.DataFrame) -> dict[str, Any]:
 def _levels(
     requests: pd.DataFrame, streams: Streams, windows: Sequence[Window], drop_under: int
 ) -> list[dict[str, Any]]:
-    measured = requests["level"][_measured(requests)].dropna().unique()
-    levels = sorted({w.level for w in windows} | {int(level) for level in measured})
+    flags = Population.of(requests, streams, drop_under)
+    seen = list(system_rates.counted(requests, streams, windows))
+    levels = sorted(
+        {w.level for w in windows} | (set(np.unique(flags.level[flags.measured]).tolist()) - {NEVER})
+    )
     return [
-        _level(requests, streams, level, [w for w in windows if w.level == level], drop_under)
+        _level(requests, streams, level, flags.at(level), [one for one in seen if one.window.level == level])
         for level in levels
     ]
 
@@ -179,35 +176,34 @@ def _totals(requests: pd.DataFrame, planned: int | None, unsent: int) -> dict[st
 
 
 def _level(
-    requests: pd.DataFrame, streams: Streams, level: int, windows: Sequence[Window], drop_under: int
+    requests: pd.DataFrame, streams: Streams, level: int, here: Population, seen: Sequence[Counted]
 ) -> dict[str, Any]:
-    here = _measured(requests) & (ints(requests["level"]) == level)
-    counted = streams.output_tokens
-    good = here & _is(requests, "ok")
-    kept = good & ~(counted < drop_under)  # who was not counted is not short
-    succeeded = requests[good]
-    ok = succeeded if kept.sum() == good.sum() else requests[kept]
-    failed = requests["error_class"][here & _is(requests, "failed")]
+    succeeded = requests[here.ok]
+    ok = succeeded if here.kept.sum() == here.ok.sum() else requests[here.kept]
     had_text = ok["chunks"] > 0
-    seconds = [w.seconds for w in windows]
-    return {
+    seconds = [one.window.seconds for one in seen]
+    repeats = {one.window.repeat for one in seen} or set(here.repeat[here.measured].tolist())
+    times = own_times(ok)
+    entry = {
         "level": level,
-        "repeat_count": len({w.repeat for w in windows} or set(requests["repeat"][here])),
-        "requests": int(here.sum()),
+        "repeat_count": len(repeats),
+        "requests": int(here.measured.sum()),
         "succeeded": len(succeeded),
         "dropped_short": len(succeeded) - len(ok),
-        "failed": len(failed),
-        "cancelled": int((here & _is(requests, "cancelled")).sum()),
-        "errors": _counts(failed.fillna("unknown")),
-        "windows": len(windows),
-        "window_s": sum(seconds) if windows else None,
+        "failed": int(here.failed.sum()),
+        "cancelled": int(here.cancelled.sum()),
+        "errors": _counts(requests["error_class"][here.failed].fillna("unknown")),
+        "windows": len(seen),
+        "window_s": sum(seconds) if seen else None,
         "window_s_shortest": min(seconds, default=None),
-        **system_rates.system(requests, streams, windows),
+        **system_rates.rates(seen),
         "wall_output_tokens_per_s": _wall_rate(ok),
-        **{name: spread(floats(ok[column]), RATE_QUANTILES) for name, column in _RATES.items()},
+        **{
+            name: spread(values, RATE_QUANTILES if name in RATES else TIME_QUANTILES, top=name not in RATES)
+            for name, values in times.items()
+        },
         **{name: spread(floats(ok[name]), TIME_QUANTILES, top=True) for name in _TIMES},
-        "chunk_gap_ms": spread(streams.gaps_ms(kept), TIME_QUANTILES, top=True),
-        **_from_schedule(ok),
+        "chunk_gap_ms": spread(streams.gaps_ms(here.kept), TIME_QUANTILES, top=True),
         "first_chunk_counted": int(ok["first_chunk_tokens"].notna().sum()),
         "content_share": doubts.content_share(ok),
         "tokens_per_chunk": _tokens_per_chunk(ok),
@@ -216,9 +212,17 @@ def _level(
         "empty": len(ok) - int(had_text.sum()),
         "zero_counted": int(((ok["output_tokens"] == 0) & (ok["token_source"] == "server") & had_text).sum()),
         "cached_tokens": _total(ok["cached_tokens"]),
-        "reconnects": _total(requests["reconnects"][here]),
+        "reconnects": _total(requests["reconnects"][here.measured]),
         "token_sources": _counts(ok["token_source"].dropna()),
     }
+    rows = passes.Rows(
+        here.repeat[here.measured],
+        here.ok[here.measured],
+        here.failed[here.measured],
+        here.repeat[here.kept],
+        times,
+    )
+    return {**entry, "passes": passes.of_level(entry, rows, seen)}
 
 
 def _wall_rate(ok: pd.DataFrame) -> float | None:
@@ -233,32 +237,11 @@ def _wall_rate(ok: pd.DataFrame) -> float | None:
     return float(known.sum() / seconds) if len(known) and seconds > 0 else None
 
 
-def _from_schedule(ok: pd.DataFrame) -> dict[str, Any]:
-    """Send delay, and times from when the request was due: what a user who came on schedule waited."""
-    due = ok["scheduled_ns"].astype("Int64")
-    delay = floats(ok["sent_ns"].astype("Int64") - due) / 1e6
-    first = floats((ok["first_content_ns"].astype("Int64") - due).where(ok["streamed"].astype(bool))) / 1e6
-    last = floats(ok["last_content_ns"].astype("Int64") - due) / 1e6
-    return {
-        "send_delay_ms": spread(delay, TIME_QUANTILES, top=True),
-        "ttft_scheduled_ms": spread(first, TIME_QUANTILES, top=True),
-        "e2e_scheduled_ms": spread(last, TIME_QUANTILES, top=True),
-    }
-
-
 def _tokens_per_chunk(ok: pd.DataFrame) -> float | None:
     """Mean output tokens a content event of streamed responses: 1 means that chunk gaps are token gaps."""
     tokens, chunks = floats(ok["output_tokens"]), floats(ok["chunks"])
     use = ok["streamed"].to_numpy(dtype=bool) & ~np.isnan(tokens) & (chunks > 0)
     return float(tokens[use].sum() / chunks[use].sum()) if use.any() else None
-
-
-def _measured(requests: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    return np.asarray((requests["phase"] == "measure").to_numpy(dtype=bool))
-
-
-def _is(requests: pd.DataFrame, outcome: str) -> npt.NDArray[np.bool_]:
-    return np.asarray((requests["outcome"] == outcome).to_numpy(dtype=bool))
 
 
 def _total(column: "pd.Series[Any]") -> int | None:

@@ -48,7 +48,7 @@ def entry(
         "failed": counts[Outcome.FAILED],
         "cancelled": counts[Outcome.CANCELLED],
         "unsent": unsent,
-        "goodput": _goodput(view),
+        "goodput": _goodput(view, unsent or 0),
         **{name: _spread(view, figure) for name, figure in _ENTRIES.items()},
         "window_s": None if window is None else window.seconds,
         **_rates(view, window),
@@ -83,10 +83,11 @@ def _rates(view: View, window: Window | None) -> dict[str, float | None]:
     )
 
 
-def _goodput(view: View) -> dict[str, float | int | None]:
+def _goodput(view: View, unsent: int) -> dict[str, float | int | None]:
     level = view.level
-    share = level.good / level.requests if level.good is not None and level.requests else None
-    return {"share": share, "requests_per_s": None, "good": level.good, "n": level.requests}
+    offered = level.requests + unsent
+    share = level.good / offered if level.good is not None and offered else None
+    return {"share": share, "requests_per_s": None, "good": level.good, "n": offered}
 
 
 def _spread(view: View, figure: str) -> dict[str, float | int | None]:

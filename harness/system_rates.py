@@ -1,9 +1,11 @@
 """A level's rates over its windows: what the server gave to all together, and what came and went meanwhile.
 
-The rule: whatever arrived inside the windows counts, from any request, whenever that began and however it ended. Pure.
+The rule: whatever arrived inside the windows counts, from any request, whenever that began and however it ended. Each window
+is counted once; a level's rates and a pass's are of the same counts. Pure.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,29 +15,48 @@ from harness.journal import Window
 from harness.record import Phase
 from harness.windows import NEVER, Arrived, Ints, Streams, ints
 
-__all__ = ["system"]
+__all__ = ["Counted", "counted", "rates"]
 
 
-def system(requests: pd.DataFrame, streams: Streams, windows: Sequence[Window]) -> dict[str, Any]:
-    """The server's rates over the level's windows together, and the output rate of each."""
-    arrived = [streams.arrived(w) for w in windows]  # probes' tokens too: the server made them
-    seconds = sum(w.seconds for w in windows)
-    requests = requests[(requests["phase"] != Phase.PROBE.value).to_numpy(dtype=bool)]
-    whole = ints(requests["end_ns"])
-    end = whole[(requests["outcome"] == "ok").to_numpy(dtype=bool)]
-    due, sent = ints(requests["scheduled_ns"]), ints(requests["sent_ns"])
-    came = sum(int(np.count_nonzero((due >= w.start_ns) & (due < w.end_ns))) for w in windows)
-    busy_s = sum(_busy_s(sent, whole, w) for w in windows)
-    ended = sum(int(np.count_nonzero((end >= w.start_ns) & (end < w.end_ns))) for w in windows)
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was seen in one window."""
+
+    window: Window
+    arrived: Arrived  # of all requests; probes' tokens too: the server made them
+    ended: int  # successful requests
+    came: int  # requests that were due
+    busy_s: float  # that requests were under way, summed
+
+
+def counted(requests: pd.DataFrame, streams: Streams, windows: Iterable[Window]) -> Iterator[Counted]:
+    """Each window, in order."""
+    load = (requests["phase"] != Phase.PROBE.value).to_numpy(dtype=bool)
+    whole = ints(requests["end_ns"])[load]
+    end = whole[(requests["outcome"] == "ok").to_numpy(dtype=bool)[load]]
+    due, sent = (ints(requests[name])[load] for name in ("scheduled_ns", "sent_ns"))
+    for window in windows:
+        yield Counted(
+            window,
+            streams.arrived(window),
+            int(np.count_nonzero((end >= window.start_ns) & (end < window.end_ns))),
+            int(np.count_nonzero((due >= window.start_ns) & (due < window.end_ns))),
+            _busy_s(sent, whole, window),
+        )
+
+
+def rates(seen: Sequence[Counted]) -> dict[str, Any]:
+    """The server's rates over these windows together, and the output rate of each."""
+    seconds = sum(one.window.seconds for one in seen)
     return {
-        "system_output_tokens_per_s": _rate([a.output_tokens for a in arrived], seconds),
-        "system_total_tokens_per_s": _rate([_both(a) for a in arrived], seconds),
+        "system_output_tokens_per_s": _rate([one.arrived.output_tokens for one in seen], seconds),
+        "system_total_tokens_per_s": _rate([_both(one.arrived) for one in seen], seconds),
         "system_output_tokens_per_s_repeats": [
-            _rate([a.output_tokens], w.seconds) for a, w in zip(arrived, windows, strict=True)
+            _rate([one.arrived.output_tokens], one.window.seconds) for one in seen
         ],
-        "requests_per_s": _rate([ended], seconds),
-        "arrivals_per_s": _rate([came], seconds),
-        "in_flight_mean": _rate([busy_s], seconds),
+        "requests_per_s": _rate([sum(one.ended for one in seen)], seconds),
+        "arrivals_per_s": _rate([sum(one.came for one in seen)], seconds),
+        "in_flight_mean": _rate([sum(one.busy_s for one in seen)], seconds),
     }
 
 

@@ -94,10 +94,11 @@ class Streams:
         gaps /= 1e3  # in place: there may be many, and they are a copy
         return gaps
 
-    def _weights(self, rows: npt.NDArray[np.intp], window: Window) -> Floats:
-        """Tokens of every event of these requests that lies in the window; NaN where uncounted."""
-        if not len(rows):
-            return np.empty(0)
+    def events(self, rows: npt.NDArray[np.intp]) -> tuple[Ints, Floats]:
+        """When every event of these requests came, Unix ns, and with how many tokens; NaN where uncounted.
+
+        All of them must have given content. Eight bytes and more an event: of many requests, ask for some at a time.
+        """
         gaps = self.gaps[rows]
         events = gaps + 1
         starts = np.cumsum(events) - events
@@ -107,10 +108,17 @@ class Streams:
         places = np.repeat(self.bounds[rows] - (np.cumsum(gaps) - gaps), gaps) + np.arange(int(gaps.sum()))
         steps[later] = _ns(self.gaps_us[places])
         run = np.cumsum(steps)
-        times = run + np.repeat(self.first_ns[rows] - run[starts], events)
+        times: Ints = run + np.repeat(self.first_ns[rows] - run[starts], events)
+        weights: Floats = np.repeat(self.output_tokens[rows] / events, events)
+        return times, weights
+
+    def _weights(self, rows: npt.NDArray[np.intp], window: Window) -> Floats:
+        """Tokens of every event of these requests that lies in the window; NaN where uncounted."""
+        if not len(rows):
+            return np.empty(0)
+        times, weights = self.events(rows)
         inside = (times >= window.start_ns) & (times < window.end_ns)
-        weights: Floats = np.repeat(self.output_tokens[rows] / events, events)[inside]
-        return weights
+        return weights[inside]
 
 
 def floats(column: "pd.Series[Any]") -> Floats:

@@ -4,9 +4,11 @@ Plain loops over rows and events, so that the two agree only if both are right.
 """
 
 import json
+import math
 import re
 import statistics
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,10 @@ def spread(values, quantiles, *, top=True):
         **{f"p{q}": float(np.percentile(values, q)) if values else None for q in quantiles},
         "n": len(values),
     }
-    return figures | ({"max": max(values, default=None)} if top else {})
+    if top:
+        figures["max"] = max(values, default=None)
+    least = {f"p{q}": {90: 29, 10: 29, 95: 59, 5: 59, 99: 1000}.get(q, 1) for q in quantiles}
+    return figures | {"withheld": [name for name, need in least.items() if 0 < len(values) < need]}
 
 
 def total(values):
@@ -116,7 +121,7 @@ def holds(value, sign, limit):
 
 def split_slo(text):
     """(figure, statistic, operator, limit in ms, tokens/s or a share) of an SLO."""
-    name, sign, number, unit = re.fullmatch(r"(\w+)([<>]=?)([0-9.]+)(.*)", text).groups()
+    name, sign, number, unit = re.fullmatch(r"(\w+)([<>]=?)([0-9.]+)(\S*)(?: \(.*\))?", text).groups()
     limit = float(number) * {"s": 1000, "ms": 1, "us": 1e-3, "%": 0.01, "": 1}[unit]
     figure, statistic = re.fullmatch(r"(.*?)(?:_(p\d+|mean|median|max))?", name).groups()
     return figure, statistic, sign, limit
@@ -126,13 +131,19 @@ def recompute_slos(texts, level, good):
     """`goodput` and `slo` of a level, from its figures and the numbers of good requests: (measured, ended in windows)."""
     asked = [split_slo(text) for text in texts]
     n = level["requests"]
-    goodput = {"share": good[0] / n, "requests_per_s": good[1] / level["window_s"], "good": good[0], "n": n}
+    due = n + (level["unsent"] or 0)
+    goodput = {
+        "share": good[0] / due,
+        "requests_per_s": good[1] / level["window_s"],
+        "good": good[0],
+        "n": due,
+    }
     single = any(s is not None and figure != "chunk_gap" for figure, s, *_ in asked)
     judged = []
     for text, (figure, statistic, sign, limit) in zip(texts, asked, strict=True):
         if figure in ("error_rate", "goodput"):
             value = goodput["share"] if figure == "goodput" else level["failed"] / n
-            of, unit, part = n, "share", limit
+            of, unit, part = due if figure == "goodput" else n, "share", limit
         elif statistic is None:
             value, of, unit, part = (
                 level[figure],
@@ -244,8 +255,88 @@ def recompute_apart(rows_):
     }
 
 
-def recompute_level(rows_, level, windows, least=None, slos=(), *, told=None):
-    """One entry of `levels`, from the rows; `told` is run.json."""
+def recompute_passes(rows_, level, windows, *, least, slos, told):
+    """`passes` and `intervals`: each pass is a level whose other passes were a warm-up."""
+    mine = [w for w in windows if w["level"] == level]
+    measured = [r for r in rows_ if r["phase"] == "measure" and r["level"] == level]
+    repeats = sorted({w["repeat"] for w in mine} | {r["repeat"] for r in measured})
+    names = ("requests", "succeeded", "failed", "window_s", "system_output_tokens_per_s")
+    names += ("system_total_tokens_per_s", "requests_per_s", "request_output_tokens_per_s")
+    names += (
+        "request_total_tokens_per_s",
+        "ttft_ms",
+        "tpot_ms",
+        "e2e_ms",
+        "ttft_scheduled_ms",
+        "e2e_scheduled_ms",
+    )
+    passes = []
+    for repeat in repeats:
+        others = {id(r) for r in measured if r["repeat"] != repeat}
+        part = [{**r, "phase": "warmup"} if id(r) in others else r for r in rows_]
+        own = [w for w in mine if w["repeat"] == repeat]
+        one = recompute_level(part, level, own, least, slos, told=told, alone=True)
+        good = one["goodput"] and one["goodput"]["share"]
+        if len(repeats) > 1 and (told.get("unsent") or {}).get(str(level)):
+            good = None
+        rates = {"error_rate": one["failed"] / one["requests"] if one["requests"] else None, "goodput": good}
+        passes.append({"repeat": repeat, "repeats": 1, **{name: one[name] for name in names}, **rates})
+    return {"passes": passes, "intervals": recompute_intervals(passes)}
+
+
+@cache
+def student_t(df):
+    """The t with 95 % of its density between -t and t: Simpson's rule, bisected."""
+
+    def inside(t):
+        x = np.linspace(0, t, 100_001)
+        y = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) * (1 + x * x / df) ** (-(df + 1) / 2)
+        return (
+            2 * (y[0] + y[-1] + 4 * y[1:-1:2].sum() + 2 * y[2:-1:2].sum()) * t / 300_000 / (df * np.pi) ** 0.5
+        )
+
+    low, high = 1.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) < 0.95 else (low, middle)
+    return low
+
+
+def recompute_intervals(passes):
+    """Student's t of the passes' figures; runs of ten passes and more, whose resamples are drawn, are in test_intervals."""
+    if len(passes) < 2:
+        return {}
+    assert len(passes) < 10
+    plain = (
+        "system_output_tokens_per_s",
+        "system_total_tokens_per_s",
+        "requests_per_s",
+        "error_rate",
+        "goodput",
+    )
+    told = {name: [one[name] for one in passes] for name in plain}
+    for name, keys in {
+        **dict.fromkeys(("request_output_tokens_per_s", "request_total_tokens_per_s"), ("median",)),
+        **dict.fromkeys(("ttft_ms", "tpot_ms", "e2e_ms"), ("mean", "p50", "p95")),
+        **dict.fromkeys(("ttft_scheduled_ms", "e2e_scheduled_ms"), ("p50", "p95")),
+    }.items():
+        for key in keys:
+            if not any(key in one[name]["withheld"] for one in passes):
+                told[f"{name}.{key}"] = [one[name][key] for one in passes]
+    found = {}
+    for path, known in told.items():
+        values = [value for value in known if value is not None]
+        if len(set(values)) > 1:
+            t = student_t(len(values) - 1)
+            mean, half = statistics.fmean(values), t * statistics.stdev(values) / len(values) ** 0.5
+            most = 1.0 if path in ("error_rate", "goodput") else float("inf")
+            ends = {"low": max(0.0, mean - half), "high": min(most, mean + half)}
+            found[path] = {"mean": mean, **ends, "passes": len(values), "method": "t"}
+    return found
+
+
+def recompute_level(rows_, level, windows, least=None, slos=(), *, told=None, alone=False):
+    """One entry of `levels`, from the rows; `told` is run.json. `alone`: without its passes."""
     windows = [w for w in windows if w["level"] == level]
     seconds = [(w["end_ns"] - w["start_ns"]) / 1e9 for w in windows]
     measured = [r for r in rows_ if r["phase"] == "measure" and r["level"] == level]
@@ -336,6 +427,8 @@ def recompute_level(rows_, level, windows, least=None, slos=(), *, told=None):
         "reconnects": sum(r["reconnects"] for r in measured),
         "token_sources": dict(Counter(r["token_source"] for r in ok if r["token_source"] is not None)),
     }
+    if not alone:
+        figures_of |= recompute_passes(rows_, level, windows, least=least, slos=slos, told=told or {})
     if not slos:
         return figures_of | {"goodput": None, "slo": None}
     asked = [one for one in map(split_slo, slos) if one[1] is not None and one[0] != "chunk_gap"]

@@ -8,15 +8,15 @@ from harness import arrival_says
 
 
 def _level(**changes: Any) -> dict[str, Any]:
-    times: dict[str, Any] = {"p50": 12.5, "p99": 4_830.0}
+    times: dict[str, Any] = {"p50": 12.5, "p99": 4_830.0, "n": 1_000}
     plain = {
         "unsent": 18,
         "arrivals_per_s": 20.0,
         "requests_per_s": 19.5,
         "in_flight_mean": 0.923,
-        "send_delay_ms": {"p50": 1.5, "p99": 4_762.0},
+        "send_delay_ms": {"p50": 1.5, "p99": 4_762.0, "n": 1_000},
         "ttft_scheduled_ms": times,
-        "e2e_scheduled_ms": {"p50": 250.0, "p99": 4_857.0},
+        "e2e_scheduled_ms": {"p50": 250.0, "p99": 4_857.0, "n": 1_000},
     }
     return plain | changes
 
@@ -43,6 +43,15 @@ def test_counts_have_no_fraction_and_what_was_not_measured_no_number() -> None:
     assert row[3] == "12,345"
     assert row[1] == row[5] == row[6]
     assert not any(letter.isdigit() for letter in row[1])
+
+
+def test_a_p99_of_fewer_than_a_thousand_is_withheld() -> None:
+    """In its column alone; the footnote is told which."""
+    few = _level(ttft_scheduled_ms={"p50": 12.5, "p99": 4_830.0, "n": 999})
+    _, (row,) = arrival_says.columns([few])
+    assert row[5:] == ["12.5", "\N{EN DASH}*", "0.25", "4.86"]
+    assert arrival_says.lacking([_level(), few]) == ["p99"]
+    assert arrival_says.lacking([_level()]) == arrival_says.lacking([few | {"unsent": None}]) == []
 
 
 @pytest.mark.parametrize("levels", [[], [_level(unsent=None)], [_level(unsent=None)] * 3])

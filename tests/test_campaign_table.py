@@ -316,3 +316,54 @@ def test_a_switch_is_another_model_at_the_same_server() -> None:
         visit(6, "b", is_done=False), visit(7, "a"), visit(8, None), visit(9, "b"), visit(10, "c", None),
     ]  # fmt: skip
     assert [(before.key, after.key) for before, after in switches(visits)] == [("1", "3"), ("4", "5")]
+
+
+def with_p95(name: str, value: float, *sizes: int) -> list[Round]:
+    """Rounds of a row whose p95 of TTFT is of so many requests each."""
+    return [
+        Round(
+            name,
+            at,
+            summary(level(4, 10.0, ttft_ms={"mean": 1.0, "median": 1.0, "p50": 1.0, "p95": value, "n": n})),
+        )
+        for at, n in enumerate(sizes, 1)
+    ]
+
+
+def test_a_p95_of_too_few_requests_is_withheld() -> None:
+    """One round with fewer than 59 is enough: a dash with a star, never the best; campaign.csv has the number."""
+    rounds = [
+        *with_p95("few", 100.0, 59, 58),
+        *with_p95("fast", 200.0, 59, 60),
+        *with_p95("slow", 300.0, 99, 99),
+    ]
+    found = figures.rows(rounds)
+    p95 = next(column for column in COLUMNS if column.name == "ttft_ms_p95")
+    assert [sorted(row.withheld) for row in found] == [["ttft_ms_p95"], [], []]
+    assert best(found, p95) == {1}
+    whole = Comparison(
+        name="c",
+        rows=found,
+        axes={row.name: {} for row in found},
+        targets={row.name: row.name for row in found},
+        missing=(),
+        doubts=(),
+        switches=(),
+        done=6,
+        planned=6,
+        rounds=2,
+    )
+    text, markdown = table.as_text(whole), table.as_markdown(whole)
+    assert "\N{EN DASH}* p95 needs 59 requests: withheld where there were fewer." in text
+    cells = {
+        name: " ".join(line for line in text.splitlines() if line.split()[:1] == [name]).split()
+        for name in ("few", "fast", "slow")
+    }
+    assert [row.count("\N{EN DASH}*") for row in cells.values()] == [1, 0, 0]
+    assert "200.0*" in cells["fast"]
+    assert "300.0" in cells["slow"]
+    assert "| \N{EN DASH}\\* |" in markdown
+    assert "**\N{EN DASH}**" not in markdown
+    assert "**200.0**" in markdown
+    few, fast, _ = csv.DictReader(io.StringIO(table.as_csv(whole)))
+    assert (few["ttft_ms_p95"], few["withheld"], fast["withheld"]) == ("100.0", "ttft_ms_p95", "")

@@ -9,7 +9,8 @@ their prompt tokens, C those of them that a cache had:
     per user  decode / concurrency
     scaling   decode / decode at the run's lowest level
 
-A row is a target with its axes at one level. Its figure is the median of its rounds, with the least and the greatest.
+A row is a target with its axes at one level. Its figure is the median of its rounds, with the least and the greatest. A p95 that
+some round does not carry (`harness.carried`) is withheld: it is in campaign.csv, and in no table and no comparison.
 """
 
 import statistics
@@ -17,10 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.judgement import all_met
+from harness import carried
+from harness.level_slo import all_met
 
 __all__ = ["COLUMNS", "Column", "Figure", "Round", "Row", "best", "rows"]
 
+_PERCENTILES: Final = (("ttft_ms_p95", "ttft_ms", "p95"),)  # that need more than one request
 _VERDICTS: Final = ("valid", "suspect", "invalid")
 
 
@@ -83,6 +86,7 @@ class Row:
     succeeded: int
     requests: int
     figures: Mapping[str, Figure]  # by the column's name; without those that were not measured
+    withheld: frozenset[str]  # those of them that some round has too few requests for
     is_lower_bound: bool  # prefill, from TTFT
     verdict: str
     slo_met: bool | None
@@ -114,7 +118,7 @@ def best(found: Sequence[Row], column: Column) -> set[int]:
         known = [
             (at, row.figures[column.name])
             for at, row in enumerate(found)
-            if row.title == title and row.is_eligible and column.name in row.figures
+            if row.title == title and row.is_eligible and column.name in row.figures.keys() - row.withheld
         ]
         if len({(figure.least, figure.most) for _, figure in known}) < 2:
             continue  # nothing competes, or nothing differs
@@ -146,6 +150,12 @@ def _row(name: str, key: tuple[int, str], rounds: Sequence[Round]) -> Row:
         for column, value in _figures(level, summary["levels"]):
             if value is not None:
                 values.setdefault(column, []).append(value)
+    few = {
+        name
+        for name, figure, key in _PERCENTILES
+        for level in levels
+        if carried.withheld(level[figure], [key])
+    }
     met = [all_met(level.get("slo") or ()) for level in levels]
     return Row(
         name=name,
@@ -156,6 +166,7 @@ def _row(name: str, key: tuple[int, str], rounds: Sequence[Round]) -> Row:
         succeeded=sum(level["succeeded"] for level in levels),
         requests=sum(level["requests"] for level in levels),
         figures={column: Figure.of(known) for column, known in values.items()},
+        withheld=frozenset(few),
         is_lower_bound=any(not _is_timed(level) for level in levels),
         verdict=max((summary["verdict"]["status"] for summary, _ in pairs), key=_VERDICTS.index),
         slo_met=False if False in met else None if None in met else True,

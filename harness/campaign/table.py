@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.campaign.figures import COLUMNS, Column, Figure, Row, best
+from harness.carried import STAR, says
 from harness.grid import NULL, Group, clean, columns, number, wrap
 
 __all__ = ["Comparison", "Switch", "as_csv", "as_markdown", "as_text"]
@@ -23,6 +24,7 @@ _LEGEND: Final = (
     "scaling: decode / decode at the first level.  The rest: medians of requests."
 )
 _BEST: Final = "* best at this number of users, or other level."
+_FEW: Final = f"{NULL}{STAR} {says(['p95'])} campaign.csv has the number."
 _ROUNDS: Final = (
     "Of several rounds: their median; +- half of what lies between the least and the greatest decode, in % of it; and "
     "* also for who comes up to the best in some round."
@@ -68,6 +70,7 @@ def as_text(found: Comparison, width: int = _WIDTH) -> str:
     if found.rows:
         lines += ["", *columns(_groups(found), width), "", *wrap(_BEST, width)]
         lines += [*(wrap(_ROUNDS, width) if found.rounds > 1 else []), *wrap(_LEGEND, width)]
+        lines += wrap(_FEW, width) if _is_withheld(found) else []
     for heading, told in _notes(found):
         lines += ["", f"{heading}:", *(line for one in told for line in wrap(one, width, "  - ", "    "))]
     if found.switches:
@@ -81,6 +84,7 @@ def as_markdown(found: Comparison) -> str:
     if found.rows:
         lines += [*_markdown(_groups(found), bold=True), "", f"Bold: {_BEST[2:]}"]
         lines += [*([_ROUNDS.replace("* also", "bold also")] if found.rounds > 1 else []), "", _LEGEND]
+        lines += ["", _FEW.replace(STAR, f"\\{STAR}")] if _is_withheld(found) else []
     for heading, told in _notes(found):
         lines += ["", f"## {heading.capitalize()}", "", *(f"- {clean(one)}" for one in told)]
     if found.switches:
@@ -95,7 +99,9 @@ def as_csv(found: Comparison) -> str:
     names = ["target", *axes, "level", "kind", "value", "rounds", "succeeded", "requests", *spread]
     out = io.StringIO()
     lines = csv.DictWriter(
-        out, [*names, "prefill_is_lower_bound", "best", "verdict", "slo_met", "missing"], lineterminator="\n"
+        out,
+        [*names, "prefill_is_lower_bound", "best", "withheld", "verdict", "slo_met", "missing"],
+        lineterminator="\n",
     )
     lines.writeheader()
     winners = {column.name: best(found.rows, column) for column in COLUMNS}
@@ -122,6 +128,7 @@ def _csv_row(row: Row) -> dict[str, object]:
         "succeeded": row.succeeded,
         "requests": row.requests,
         "prefill_is_lower_bound": "yes" if row.is_lower_bound else "no",
+        "withheld": " ".join(sorted(row.withheld)),
         "verdict": row.verdict,
         "slo_met": {True: "yes", False: "no", None: ""}[row.slo_met],
         **figures,
@@ -161,11 +168,17 @@ def _cells(rows: Sequence[Row], column: Column) -> list[str]:
     winners = best(rows, column)
     lower = column.name == "prefill_tokens_per_s"
     return [
-        _cell(
+        f"{NULL}{STAR}"
+        if column.name in row.withheld
+        else _cell(
             row.figures.get(column.name), column, is_best=at in winners, is_least=lower and row.is_lower_bound
         )
         for at, row in enumerate(rows)
     ]
+
+
+def _is_withheld(found: Comparison) -> bool:
+    return any(row.withheld for row in found.rows)
 
 
 def _cell(figure: Figure | None, column: Column, *, is_best: bool, is_least: bool) -> str:
@@ -225,7 +238,12 @@ def _markdown(groups: Sequence[Group], *, bold: bool = False) -> Iterator[str]:
     yield _line(["---", *("---:" for _ in heads[1:])])
     for cells in zip(*(rows for _, _, rows in groups), strict=True):
         flat = [clean(cell).replace("|", "\\|") for group in cells for cell in group]
-        yield _line([f"**{cell[:-1]}**" if bold and cell.endswith("*") else cell for cell in flat])
+        yield _line([_emphasised(cell) if bold and cell.endswith(STAR) else cell for cell in flat])
+
+
+def _emphasised(cell: str) -> str:
+    """The best in bold; a dash for what is withheld keeps its star."""
+    return f"{NULL}\\{STAR}" if cell == f"{NULL}{STAR}" else f"**{cell[:-1]}**"
 
 
 def _line(cells: Sequence[str]) -> str:
