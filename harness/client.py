@@ -6,13 +6,14 @@ the greenlet being killed, and then the record has been handed over before.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from harness import __version__, tunnel
 from harness.answer import Answer
-from harness.backends.base import Ask, Backend
+from harness.backends.base import Ask, Backend, HttpRequest
 from harness.clock import now_ns
 from harness.decode import decode, has_content
 from harness.engine import Engine
@@ -23,6 +24,11 @@ from harness.received import Received
 from harness.record import Outcome, RequestRecord, StampSource, TokenSource
 from harness.secrecy import hide
 from harness.target import Target
+
+_HELD = (
+    2047  # bytes; hashlib lets go of Python's lock for more, and a thread that has it then keeps it for 5 ms
+)
+_LARGE = 65_536  # bytes; images. They take long enough for others to want the lock
 
 _AFTER_THE_END = (
     ErrorClass.RESET,
@@ -43,6 +49,8 @@ class _Labels(NamedTuple):
     prompt_tokens: int | None
     max_tokens: int
     session: tuple[str, int] | None
+    number: int | None
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Client:
     at: Target | None = None  # where the backend's routes begin, if not at the engine's own target
     headers: tuple[tuple[str, str], ...] = ()  # the user's own
     id_prefix: str = ""  # of request ids, for a server's log
+    user_class: str | None = None  # whose requests these are
 
     @property
     def target(self) -> Target:
@@ -72,6 +81,7 @@ class Client:
         scheduled_ns: int,
         prompt_tokens: int | None,
         session: tuple[str, int] | None = None,
+        number: int | None = None,
         hear: Callable[[RequestRecord, str], object] = lambda _record, _spoken: None,
     ) -> RequestRecord:
         """Send one request and wait for its end.
@@ -83,18 +93,18 @@ class Client:
             scheduled_ns: when it was due.
             prompt_tokens: what the prompt was sized to.
             session: id of the chat that it is a turn of, and which.
+            number: its place in the sequence of its user class.
             hear: told what came of it, and the answer without reasoning.
         """
         request_id = self.id_prefix + uuid4().hex
-        exchange = Exchange(self._payload(ask, request_id), self._has_content)
+        request = self.backend.request(ask)
+        exchange = Exchange(self._payload(request, request_id), self._has_content)
         try:
             self.engine.perform(exchange)
         finally:  # also when the greenlet is killed in mid-request: what was measured is kept
-            labels = _Labels(
-                request_id, name, self.worker, slot, scheduled_ns, prompt_tokens, ask.max_tokens, session
-            )
+            about = (scheduled_ns, prompt_tokens, ask.max_tokens, session, number, request.body)
             answer = decode(self.backend, exchange.received, self.engine.drain)
-            record = self._record(labels, exchange, answer)
+            record = self._record(_Labels(request_id, name, self.worker, slot, *about), exchange, answer)
             self.keep(record, exchange)
         hear(record, answer.spoken)
         return record
@@ -145,14 +155,22 @@ class Client:
             connect_ms=_ms(exchange.set_up.connect_ns),
             tls_ms=_ms(exchange.set_up.tls_ns),
             reconnects=exchange.reconnects,
-            session_id=labels.session and labels.session[0],
-            turn=labels.session and labels.session[1],
             text=answer.text or None,
+            **self._place(labels, was_sent=exchange.sent_ns is not None),
         )
 
-    def _payload(self, ask: Ask, request_id: str) -> bytes:
+    def _place(self, labels: _Labels, *, was_sent: bool) -> dict[str, Any]:
+        """The fields that say which request of whose sequence it is."""
+        return {
+            "session_id": labels.session and labels.session[0],
+            "turn": labels.session and labels.session[1],
+            "user_class": self.user_class,
+            "number": labels.number,
+            "body_sha256": _digest(labels.body) if was_sent else None,
+        }
+
+    def _payload(self, request: HttpRequest, request_id: str) -> bytes:
         """The whole request as it goes on the wire."""
-        request = self.backend.request(ask)
         target, proxy = self.target, self.engine.forward
         path = target.url(request.path) if proxy else target.path(request.path)
         lines = [
@@ -183,6 +201,16 @@ class Client:
         head = exchange.received.framer.head
         message = tunnel.told(self.engine.forward, self.target.host, head, message)
         return hide(message, (self.secret,)) if message else message
+
+
+def _digest(body: bytes) -> str:
+    """SHA-256 in hex. Asked for when the answer is there, so that no request waits for it: 3 us for 550 tokens."""
+    if len(body) > _LARGE:
+        return sha256(body).hexdigest()
+    view, made = memoryview(body), sha256()
+    for begin in range(0, len(body), _HELD):
+        made.update(view[begin : begin + _HELD])
+    return made.hexdigest()
 
 
 def _stamp_source(received: Received) -> StampSource:

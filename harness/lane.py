@@ -183,7 +183,8 @@ def _client(
         user_class.backend, user_class.api_mode, user_class.backend_options, settings
     )
     secret = read_secret(backend.key_variables)
-    return Client(engine, backend, name, secret, keep, target, tuple(settings.wording.headers.items()))
+    headers, kind = tuple(settings.wording.headers.items()), user_class.__name__
+    return Client(engine, backend, name, secret, keep, target, headers, user_class=kind)
 
 
 @contextmanager

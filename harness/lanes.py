@@ -98,4 +98,5 @@ def send_probe(lane: Lane, due: Due, slot: Slot) -> RequestRecord:
         name=NAME,
         scheduled_ns=due.at_ns,
         prompt_tokens=want.requested_prompt_tokens,
+        number=due.number,
     )

@@ -29,6 +29,7 @@ Schema history of the stored row
        `retry_after_s` of a refusal; `prompt_token_source`
     4  `clock_offset_ns`: what was taken off all stamps of the row, to bring them to the run's clock
     5  `ttft_scheduled_ms`, `e2e_scheduled_ms`; `session_id` and `turn` of chats; the phase `probe`
+    6  `body_sha256`, and of which place in whose sequence the request is: `user_class`, `number`
 """
 
 from dataclasses import dataclass, fields
@@ -37,7 +38,7 @@ from typing import Any
 
 from harness.errors import ErrorClass
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 class Outcome(StrEnum):
@@ -123,6 +124,11 @@ class RequestRecord:
     reconnects: int = 0
     session_id: str | None = None  # of the chat that it is a turn of
     turn: int | None = None  # 1 for a chat's first
+    user_class: str | None = None  # whose sequence of requests it is of; None: nobody's, as a trial is
+    number: int | None = (
+        None  # its place there, from 0; of a chat's requests that of the first. None: it has none
+    )
+    body_sha256: str | None = None  # of the body's bytes as they were sent, hex; None: nothing was sent
     text: str | None = None  # kept only until the tokens are counted; never stored with the results
 
     @property

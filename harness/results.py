@@ -12,31 +12,26 @@ computed again from these alone. This module may be imported under load: pandas 
 needs it is imported when a run ends.
 """
 
-import errno
-import os
-import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import harness
-from harness import files
+from harness import files, host_facts
 from harness.errors import ConfigError
+from harness.hiding import without_secrets
 from harness.journal import Journal
 from harness.record import TokenSource
+from harness.run_place import unwritable
+from harness.versions import versions
 
-__all__ = ["RunDirectory", "check_place", "load_run", "load_summary", "rebuild", "unmerged"]
+__all__ = ["RunDirectory", "load_run", "load_summary", "rebuild", "unmerged"]
 
 SCHEMA: Final = 1
 CRASHED: Final = "the run ended without finishing; these results are what its journal holds"
-
-_SECRET_NAME: Final = re.compile(r"(api[_-]?key|password|passwd|secret|authorization)$", re.IGNORECASE)
-_URL_LOGIN: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +43,17 @@ class RunDirectory:
 
     @classmethod
     def create(
-        cls, results_dir: Path, run_id: str, settings: Mapping[str, Any], planned: int | None = None
+        cls,
+        results_dir: Path,
+        run_id: str,
+        settings: Mapping[str, Any],
+        planned: int | None = None,
+        origin: Mapping[str, Any] | None = None,
     ) -> "RunDirectory":
         """Make `results_dir/run_id` with its run.json and an open journal.
 
-        `planned`, the requests meant to be sent in all phases, is noted now for the case of a crash.
+        `planned`, the requests meant to be sent in all phases, is noted now for the case of a crash. `origin`: what
+        `harness.provenance` has gathered.
 
         Raises:
             ConfigError: the place is not writable, not a directory, or taken.
@@ -68,9 +69,10 @@ class RunDirectory:
             "finished_at": None,
             "complete": False,
             "planned": planned,
-            "settings": _without_secrets(dict(settings)),
-            "versions": _versions(),
-            "host": {"name": platform.node(), "machine": platform.machine(), "cpus": os.cpu_count()},
+            "settings": without_secrets(dict(settings)),
+            "versions": versions(),
+            "host": host_facts.host(),
+            **(origin or {}),
         }
         try:
             results_dir.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ class RunDirectory:
                 raise ConfigError(f"{path}: already exists; choose another --run-name") from error
             raise ConfigError(f"--results-dir {str(results_dir)!r}: not a directory") from error
         except OSError as error:
-            raise _unwritable(results_dir, error.strerror) from error
+            raise unwritable(results_dir, error.strerror) from error
         with files.refusals(path, "choose another --results-dir"):
             files.write(path / "run.json", files.as_json(run))
         return cls(path, Journal(path / "journal.jsonl"))
@@ -140,38 +142,6 @@ class RunDirectory:
         from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
 
         return outputs.from_journals(self.path, run, self.journal.kept, count_tokens, counted_by, keep=keep)
-
-
-def check_place(results_dir: Path) -> None:
-    """See, without making anything, that a run directory could be made there.
-
-    Raises:
-        ConfigError: the place is not a directory or not writable, in the words of `RunDirectory.create`.
-    """
-    place = results_dir.absolute()
-    try:
-        while not _is_there(place):
-            place = place.parent
-    except OSError as error:  # a name that is too long, a folder that may not be looked into
-        raise _unwritable(results_dir, error.strerror) from error
-    if not place.is_dir():
-        if place == results_dir.absolute() or not place.exists():  # it, or a link to nowhere
-            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a directory")
-        raise _unwritable(results_dir, os.strerror(errno.ENOTDIR))
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise _unwritable(results_dir, os.strerror(errno.EACCES))
-
-
-def _is_there(place: Path) -> bool:
-    try:
-        place.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
-
-
-def _unwritable(results_dir: Path, reason: str | None) -> ConfigError:
-    return ConfigError(f"--results-dir {str(results_dir)!r}: cannot write there ({reason}); choose another")
 
 
 def rebuild(
@@ -247,37 +217,3 @@ def load_summary(run_dir: Path) -> dict[str, Any]:
 
 def _utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _versions() -> dict[str, str | None]:
-    """What ran, without importing it."""
-
-    def installed(distribution: str) -> str | None:
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            return None
-
-    return {
-        "tokenswarm": harness.__version__,
-        "python": platform.python_version(),
-        "locust": installed("locust"),
-        "gevent": installed("gevent"),
-        "os": platform.platform(),
-    }
-
-
-def _without_secrets(value: Any) -> Any:  # noqa: ANN401  settings are JSON
-    """Settings as they may be stored: no value under a secret's name, no login in a URL."""
-    match value:
-        case dict():
-            return {
-                str(key): "***" if item and _SECRET_NAME.search(str(key)) else _without_secrets(item)
-                for key, item in value.items()
-            }
-        case list() | tuple():
-            return [_without_secrets(item) for item in value]
-        case str():
-            return _URL_LOGIN.sub("***", value)
-        case _:
-            return value

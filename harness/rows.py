@@ -1,11 +1,8 @@
 """requests.parquet: one row a request, the table from which every figure can be computed again.
 
-Columns are the contract's, then the record's other fields, in the order of `COLUMNS`; stamps are Unix ns,
-integers are int64, and null means not measured. Integers come back as pandas' nullable `Int64`: as floats,
+Its columns are `harness.row_schema`'s; stamps are Unix ns, integers are int64, and null means not measured. Integers come back as pandas' nullable `Int64`: as floats,
 stamps of this size would be off by up to 128 ns. Imported only once load is over: pandas and
 pyarrow are not for a load process.
-
-The file's metadata carries `tokenswarm.schema`; `harness.record` has the history.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +18,8 @@ import pyarrow.parquet as pq
 from gevent.threadpool import ThreadPoolExecutor
 
 from harness.errors import ConfigError
-from harness.record import SCHEMA, RequestRecord
+from harness.record import RequestRecord
+from harness.row_schema import ARROW, COLUMNS, REPEATING, check, whole
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -31,91 +29,7 @@ __all__ = ["ARROW", "COLUMNS", "Writer", "count", "groups", "ids", "load", "of_r
 ROW_GROUP: Final = 50_000  # rows at most, and
 GROUP_BYTES: Final = 32 * 1024 * 1024  # about, held in memory while writing
 
-COLUMNS: Final = {
-    "request_id": "string",
-    "response_id": "string",
-    "name": "string",
-    "worker": "string",
-    "level": "int64",
-    "repeat": "int64",
-    "phase": "string",
-    "scheduled_ns": "int64",
-    "sent_ns": "int64",
-    "first_content_ns": "int64",
-    "last_content_ns": "int64",
-    "end_ns": "int64",
-    "ttft_ms": "double",
-    "tpot_ms": "double",
-    "e2e_ms": "double",
-    "chunk_gaps_us": "list",
-    "chunks": "int64",
-    "prompt_tokens": "int64",
-    "output_tokens": "int64",
-    "requested_prompt_tokens": "int64",
-    "requested_output_tokens": "int64",
-    "cached_tokens": "int64",
-    "token_source": "string",
-    "stamp_source": "string",
-    "http_status": "int64",
-    "outcome": "string",
-    "error_class": "string",
-    "finish_reason": "string",
-    "server_queue_ms": "double",
-    "server_prefill_ms": "double",
-    "server_decode_ms": "double",
-    "reconnects": "int64",
-    # not in the contract
-    "first_answer_ns": "int64",
-    "first_chunk_tokens": "int64",
-    "streamed": "bool",
-    "error_message": "string",
-    "dns_ms": "double",
-    "connect_ms": "double",
-    "tls_ms": "double",
-    "ttfa_ms": "double",
-    "output_tokens_per_s": "double",
-    "total_tokens_per_s": "double",
-    "server_ttft_ms": "double",
-    "server_e2e_ms": "double",
-    "server_tokens_per_s": "double",
-    "acceptance_rate": "double",
-    "batch_size": "int64",
-    "retry_after_s": "double",
-    "prompt_token_source": "string",
-    "clock_offset_ns": "int64",
-    "ttft_scheduled_ms": "double",
-    "e2e_scheduled_ms": "double",
-    "session_id": "string",
-    "turn": "int64",
-}
-_KINDS: Final = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "double": pa.float64(),
-    "bool": pa.bool_(),
-    "list": pa.list_(pa.float64()),
-}
-ARROW: Final = pa.schema(
-    [pa.field(name, _KINDS[kind]) for name, kind in COLUMNS.items()],
-    metadata={"tokenswarm.schema": str(SCHEMA)},
-)
-# Columns whose values repeat. A dictionary of any other would only be built to be thrown away.
-_REPEATING: Final = (
-    *("name", "worker", "level", "repeat", "phase", "chunks", "prompt_tokens", "output_tokens"),
-    *("requested_prompt_tokens", "requested_output_tokens", "cached_tokens", "token_source", "stamp_source"),
-    *("http_status", "outcome", "error_class", "finish_reason", "reconnects", "first_chunk_tokens"),
-    *("error_message", "batch_size", "prompt_token_source", "turn"),
-)
-# Null in older tables.
-_LATER: Final = (
-    *("dns_ms", "tls_ms"),  # since schema 2
-    *("server_ttft_ms", "server_e2e_ms", "server_tokens_per_s", "acceptance_rate", "batch_size"),  # since 3
-    *("retry_after_s", "prompt_token_source"),
-    *("ttft_scheduled_ms", "e2e_scheduled_ms", "session_id", "turn"),  # since 5
-)
-_SHIFTED: Final = (
-    "clock_offset_ns"  # since 4; 0 in older tables, whose senders' own clocks nobody can tell any more
-)
+_GAPS: Final = "chunk_gaps_us"
 
 
 class Writer:
@@ -129,7 +43,7 @@ class Writer:
         self.written = 0
         self._kept: list[pa.Table] = []
         self._kept_rows = self._kept_bytes = 0
-        self._file = pq.ParquetWriter(path, ARROW, compression="zstd", use_dictionary=list(_REPEATING))
+        self._file = pq.ParquetWriter(path, ARROW, compression="zstd", use_dictionary=list(REPEATING))
         self._thread = ThreadPoolExecutor(
             1
         )  # a real one, under gevent too: compresses one group while the next is made
@@ -207,25 +121,30 @@ def groups(
         only: stored row groups that are needed; None: all.
 
     Raises:
-        ConfigError: damaged, or without a column of `COLUMNS`.
+        ConfigError: damaged, or a column of `COLUMNS` is missing or holds something else.
     """
     kinds = pa.schema([ARROW.field(name) for name in names], metadata=ARROW.metadata)
     without = [name for name in COLUMNS if name not in names]
     try:
         with pq.ParquetFile(path) as file:
-            _check(file.schema_arrow.names, path)
+            check(file.schema_arrow, path, names)
             there = [name for name in names if name in file.schema_arrow.names]
             # One by one: asked for all of them, Arrow keeps what it has read of each until the last.
             for number in range(file.num_row_groups) if only is None else only:
                 for batch in file.iter_batches(ROW_GROUP // 5, row_groups=[number], columns=there):
-                    yield _whole(pa.Table.from_batches([batch]), without).select(list(names)).cast(kinds)
+                    yield whole(pa.Table.from_batches([batch]), without).select(list(names)).cast(kinds)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
 
 
 def ids(path: Path) -> Iterator[list[str | None]]:
-    """The request ids of a stored table, some at a time."""
+    """The request ids of a stored table, some at a time.
+
+    Raises:
+        ConfigError: `request_id` holds something else, or another column is missing.
+    """
     with pq.ParquetFile(path) as file:
+        check(file.schema_arrow, path, ("request_id",))
         for batch in file.iter_batches(batch_size=ROW_GROUP, columns=["request_id"]):
             yield batch.column(0).to_pylist()
 
@@ -242,35 +161,56 @@ def count(path: Path) -> int:
         raise _unreadable(path, error) from error
 
 
-def load(path: Path, *, without: Collection[str] = ()) -> pd.DataFrame:
+def load(
+    path: Path, *, without: Collection[str] = (), only: Collection[str] = tuple(COLUMNS)
+) -> pd.DataFrame:
     """The table as a DataFrame: `Int64` integers, float64 durations, a list of gaps a row.
 
     Args:
         path: requests.parquet.
         without: columns that are not needed; of many requests, some take much memory.
+        only: those that are.
 
     Raises:
-        ConfigError: missing, damaged, or without a column of `COLUMNS`.
+        ConfigError: missing or damaged, or a column of `COLUMNS` is missing or holds something else.
     """
+    without = {name for name in COLUMNS if name in without or name not in only}
     try:
         with pq.ParquetFile(
             path
         ) as file:  # a group at a time: together they would take half as much memory again
-            _check(file.schema_arrow.names, path)
+            check(file.schema_arrow, path, set(COLUMNS).difference(without))
             names = [name for name in file.schema_arrow.names if name not in without]
-            parts = [file.read_row_group(n, names, use_threads=False) for n in range(file.num_row_groups)]
-            table = pa.concat_tables([file.schema_arrow.empty_table().select(names), *parts])
+            read = [name for name in names if name != _GAPS]
+            parts = [file.read_row_group(n, read, use_threads=False) for n in range(file.num_row_groups)]
+            table = pa.concat_tables([file.schema_arrow.empty_table().select(read), *parts])
             del parts
+            if _GAPS in names:
+                table = table.add_column(names.index(_GAPS), _GAPS, _gaps(file))
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
-    table = _whole(table, without)
-    if "chunk_gaps_us" in table.column_names:  # in one piece, so that nobody has to copy them again
-        gaps = table.column("chunk_gaps_us").combine_chunks()
-        table = table.set_column(table.column_names.index("chunk_gaps_us"), "chunk_gaps_us", gaps)
-        del gaps
+    table = whole(table, without)
     frame: pd.DataFrame = table.to_pandas(types_mapper=_pandas, split_blocks=True, self_destruct=True)
     pa.default_memory_pool().release_unused()
     return frame
+
+
+def _gaps(file: pq.ParquetFile) -> pa.ListArray:
+    """All gaps in one piece, so that nobody has to copy them again, and never there twice: they are most of a table."""
+    groups_ = range(file.num_row_groups)
+    column = next(n for n, path in enumerate(file.schema) if path.path.split(".")[0] == _GAPS)
+    # Of each group a little more than there are: it counts lists that are empty, too.
+    numbers = np.empty(sum(file.metadata.row_group(n).column(column).num_values for n in groups_))
+    lengths, there, filled = [np.zeros(1, np.int64)], [np.empty(0, bool)], 0
+    for n in groups_:
+        lists = file.read_row_group(n, [_GAPS], use_threads=False).column(0).combine_chunks()
+        found = lists.flatten().to_numpy(zero_copy_only=False)  # what is null has none
+        numbers[filled : filled + len(found)] = found
+        filled += len(found)
+        lengths.append(lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+        there.append(lists.is_valid().to_numpy(zero_copy_only=False))
+    bounds = pa.array(np.cumsum(np.concatenate(lengths)), pa.int32())
+    return pa.ListArray.from_arrays(bounds, pa.array(numbers[:filled]), mask=pa.array(~np.concatenate(there)))
 
 
 def _pandas(kind: pa.DataType) -> Any:  # noqa: ANN401  a pandas type or None
@@ -282,19 +222,3 @@ def _pandas(kind: pa.DataType) -> Any:  # noqa: ANN401  a pandas type or None
 def _unreadable(path: Path, error: Exception) -> ConfigError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return ConfigError(f"{path}: not a readable Parquet file ({first}); restore it or run again")
-
-
-def _whole(table: pa.Table, without: Collection[str] = ()) -> pa.Table:
-    """With the columns that were not there yet when it was written."""
-    for name in _LATER:
-        if name not in (*table.column_names, *without):
-            table = table.append_column(name, pa.nulls(table.num_rows, _KINDS[COLUMNS[name]]))
-    if _SHIFTED not in (*table.column_names, *without):
-        table = table.append_column(_SHIFTED, pa.array(np.zeros(table.num_rows, np.int64)))
-    return table
-
-
-def _check(names: Collection[str], path: Path) -> None:
-    missing = [name for name in COLUMNS if name not in (*names, *_LATER, _SHIFTED)]
-    if missing:
-        raise ConfigError(f"{path}: column {missing[0]} is missing; was it written by tokenswarm?")

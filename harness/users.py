@@ -98,6 +98,7 @@ class LLMUser(User):
                 scheduled_ns=due_ns,
                 prompt_tokens=talk.requested if talk and prompt is None else None,
                 session=talk.session if talk and prompt is None else None,
+                number=talk.number if talk and prompt is None else None,
                 hear=talk.hear if talk and prompt is None else _nobody,
             )
         finally:

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import gevent
@@ -297,6 +298,30 @@ def test_a_killed_request_leaves_its_record(opened: Open) -> None:
         (record,) = send.records
         assert (record.outcome, record.error_class, record.chunks) == (Outcome.CANCELLED, None, 1)
         assert record.text == "a"
+
+
+@pytest.mark.parametrize("size", [1, 2_047, 2_048, 70_000])
+def test_the_bodys_hash_is_of_what_the_server_got(opened: Open, size: int) -> None:
+    """Byte for byte, also when it is sent twice on the way; and none where nothing was sent."""
+    bodies: list[bytes] = []
+
+    def script(conversation: Conversation) -> None:
+        bodies.append(conversation.request())
+        conversation.say(*ANSWER)
+        bodies.append(conversation.request())
+        conversation.sock.close()
+
+    with serving(script) as (target, _):
+        send = opened(target, Timeouts())
+        records = [send("é" * size), send("b" * size)]
+    assert [one.reconnects for one in records] == [0, 1]
+    assert [one.body_sha256 for one in records] == [
+        sha256(body).hexdigest() for body in (bodies[0], bodies[2])
+    ]
+    assert bodies[1] == bodies[2]
+    with serving(answering()) as (target, _):
+        pass
+    assert opened(target)().body_sha256 is None
 
 
 def test_a_large_prompt_gets_through(opened: Open) -> None:

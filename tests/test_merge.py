@@ -352,7 +352,7 @@ def test_a_table_of_an_older_version_gains_its_columns(tmp_path: Path) -> None:
         ["old", None, None, None, None, None, 0],
         ["new", None, 4, "s", 2, 7.0, 5_000],
     ]
-    assert pq.read_schema(tmp_path / "t").metadata == {b"tokenswarm.schema": b"5"}
+    assert pq.read_schema(tmp_path / "t").metadata == {b"tokenswarm.schema": b"6"}
 
 
 def test_a_damaged_table_is_left_as_it_is(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import platform
 from dataclasses import asdict, replace
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +26,8 @@ from harness.journal import Window, pack
 from harness.levels_csv import asked_sizes
 from harness.loadpoint import LoadPoint
 from harness.record import FIGURES, TokenSource
-from harness.results import CRASHED, RunDirectory, check_place, load_run, load_summary, rebuild
+from harness.results import CRASHED, RunDirectory, load_run, load_summary, rebuild
+from harness.run_place import check_place
 from harness.seconds import Second, load
 from harness.uncounted import count_missing
 
@@ -118,7 +120,7 @@ def test_the_table_holds_every_record_exactly(tmp_path):
     directory = started(tmp_path, records)
     finished(directory, count_tokens=lambda text: len(text.split()))
     back = pq.read_table(directory.path / "requests.parquet")
-    assert back.schema.metadata == {b"tokenswarm.schema": b"5"}
+    assert back.schema.metadata == {b"tokenswarm.schema": b"6"}
     assert str(back.schema.field("chunk_gaps_us").type).startswith("list<")
     assert {str(back.schema.field(n).type) for n in back.column_names if n.endswith("_ns")} == {"int64"}
     counted = [count_missing(r, lambda t: len(t.split()), TokenSource.TOKENIZER) for r in records]
@@ -152,7 +154,10 @@ def test_created_run_json_says_what_ran_and_keeps_no_secret(tmp_path):
         None,
     )
     assert told["host"]["cpus"] == os.cpu_count()
-    assert set(told["versions"]) == {"tokenswarm", "python", "locust", "gevent", "os"}
+    installed = {
+        name: told["versions"][name] for name in ("tokenswarm", "locust", "pyarrow", "influxdb-client")
+    }
+    assert installed == {name: version(name) for name in installed}
 
 
 @pytest.mark.parametrize("run_id", ["", "a/b", "..", "."])
@@ -331,6 +336,15 @@ def test_levels_csv_has_a_row_a_level_and_nothing_for_null(tmp_path):
     ]
     assert (first["server_queue_ms_p50"], first["server_queue_ms_n"], first["goodput"]) == ("", "0", "")
     assert first["token_sources"] == f"server={level['token_sources']['server']}"
+    interval = level["intervals"]["ttft_ms.p50"]
+    assert [float(first[f"ttft_ms_p50_ci95_{end}"]) for end in ("low", "high")] == [
+        interval["low"],
+        interval["high"],
+    ]
+    assert (first["ttft_ms_p95_ci95_low"], "passes" in first, "intervals" in first) == ("", False, False)
+    withheld = first["withheld"].split()
+    assert {"ttft_ms_p90", "ttft_ms_p95", "ttft_ms_p99", "request_output_tokens_per_s_p5"} <= set(withheld)
+    assert set(withheld) <= set(first)
 
 
 def test_levels_csv_of_several_runs_can_stand_in_one_table(tmp_path):

@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-__all__ = ["blot", "secrets_in"]
+__all__ = ["LEAST", "SECRET_NAME", "blot", "secrets_in"]
 
 BLOT = b"***"
 LEAST = 6  # shorter values are no secrets, and would blot out half the text
