@@ -2,6 +2,7 @@
 
     ttft_p95<2s     of a figure of requests: its statistic over a level. Statistics are those of summary.json
     goodput>=95%    of a figure of a whole level: it has none
+    mlperf:MODEL    several at once, of a published benchmark (`harness.slo_presets`)
 
 The rule: an SLO on a figure of requests asks the same of each single request, its statistic dropped. A request
 is *good* if it ended well and meets all of them (DistServe's goodput, arXiv 2401.09670): `good` for one record,
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
+from harness import slo_presets
 from harness.errors import ConfigError
 from harness.record import Outcome, RequestRecord
 
@@ -40,9 +42,11 @@ _COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
 }
 _TO_MS: Final = {"s": Decimal(1000), "ms": Decimal(1), "us": Decimal("0.001")}
 _SHAPE: Final = re.compile(
-    r"\s*([a-z0-9_]+)\s*([<>]=?)\s*([0-9]{1,12}(?:\.[0-9]{1,12})?|\.[0-9]{1,12})\s*(\S*)\s*",
+    r"\s*([a-z0-9_]+)\s*([<>]=?)\s*([0-9]{1,12}(?:\.[0-9]{1,12})?|\.[0-9]{1,12})\s*"
+    r"([^\s(]*)\s*(?:\(\s*([a-z0-9.-]{1,40}:[a-z0-9.-]{1,80})\s*\)\s*)?",
     re.ASCII | re.IGNORECASE,
 )
+_PRESET: Final = re.compile(r"\s*[a-z]+\s*:.*", re.ASCII | re.IGNORECASE | re.DOTALL)
 _EXAMPLES: Final = "ttft_p95<2s, error_rate<1% or goodput>=95%"
 
 
@@ -82,10 +86,11 @@ class Slo:
     op: Op
     limit: float  # in the figure's unit
     text: str  # as given, without blanks
+    preset: str | None = None  # what it was asked for as, where it is one of several that a name stands for
 
     def describe(self) -> str:
-        """The text that `parse` makes this of."""
-        return self.text
+        """The text that `parse` makes this of: `ttft_p95<2s`, or `tpot_p99<=40ms (mlperf:llama2-70b-interactive)`."""
+        return self.text if self.preset is None else f"{self.text} ({self.preset})"
 
     def meets(self, value: float) -> bool:
         """Whether a value, in the figure's unit, is what was asked for."""
@@ -156,13 +161,13 @@ def good_rows(requests: "pd.DataFrame", slos: Slos) -> "npt.NDArray[np.bool_] | 
 
 
 def read(given: Iterable[str]) -> Slos:
-    """All SLOs of some texts, each of which may hold several with commas between; each once.
+    """All SLOs of some texts, each of which may hold several with commas between; each once, presets as what they mean.
 
     Raises:
         ConfigError: the first that cannot be read, or goodput without an SLO on a figure of requests.
     """
-    parts = [part for text in given for part in text.split(",")]
-    slos = tuple(dict.fromkeys(parse(part) for part in parts if part.strip()))
+    parts = [one for text in given for part in text.split(",") if part.strip() for one in _expanded(part)]
+    slos = tuple(dict.fromkeys(map(parse, parts)))
     if not on_requests(slos):
         for slo in slos:
             if slo.figure.name == "goodput":
@@ -174,6 +179,15 @@ def read(given: Iterable[str]) -> Slos:
     return slos
 
 
+def _expanded(text: str) -> list[str]:
+    """A preset as the SLOs it stands for; anything else as it is."""
+    if not _PRESET.fullmatch(text):
+        return [text]
+    return slo_presets.expand(text) or _refuse(
+        text, f"no such preset; there are {', '.join(slo_presets.names())}"
+    )
+
+
 def parse(text: str) -> Slo:
     """`ttft_p95<2s`, `error_rate < 1%`, `goodput>0.95`: blanks and capitals do not matter.
 
@@ -183,11 +197,11 @@ def parse(text: str) -> Slo:
     shape = _SHAPE.fullmatch(text)
     if shape is None:
         _refuse(text, f"write a figure, one of < <= > >=, and a value with its unit: {_EXAMPLES}")
-    name, op, number, unit = (part.lower() for part in shape.groups())
+    name, op, number, unit, preset = (part and part.lower() for part in shape.groups())
     figure, statistic = _figure(text, name)
     limit = _limit(text, figure, Decimal(number), unit)
     _check(text, figure, op, limit)
-    return Slo(figure, statistic, op, limit, f"{name}{op}{number}{unit}")  # type: ignore[arg-type]  # by _SHAPE
+    return Slo(figure, statistic, op, limit, f"{name}{op}{number}{unit}", preset)  # type: ignore[arg-type]  # by _SHAPE
 
 
 def _refuse(text: str, why: str) -> NoReturn:
