@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     """
     directory, run = args.directory, results.load_run(args.directory)
     paths = _journals(directory, args.journals, str(run["run_id"]))
-    from harness import outputs, rows, tables  # noqa: PLC0415  # pandas takes a second to import
+    from harness import maritaca, outputs, rows, tables  # noqa: PLC0415  # pandas takes a second to import
 
     told = outputs.gather(directory, paths)
     run = with_collected(run, told, directory)
@@ -76,7 +76,7 @@ def main(args: argparse.Namespace) -> int:
     )
     for line in _said(told, directory):
         print(line)
-    print(tables.maritaca(rows.load(directory / "requests.parquet", without=["chunk_gaps_us"]), summary))
+    print(tables.maritaca(rows.load(directory / "requests.parquet", only=maritaca.COLUMNS), summary))
     print(tables.render(summary, run["settings"], run_dir=directory))
     return 0 if summary["complete"] else 5
 

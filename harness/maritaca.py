@@ -13,12 +13,20 @@ answers of fewer than 100 tokens are kept, and t_gen is the client's E2E - TTFT 
 itself. Every function takes the successful, measured rows of one level.
 """
 
+from typing import Final
+
 import numpy as np
 import pandas as pd
 
 from harness.windows import Floats, floats
 
-__all__ = ["generated_tps", "server_timed", "system_tokens", "total_tps"]
+__all__ = ["COLUMNS", "generated_tps", "server_timed", "system_tokens", "total_tps"]
+
+# Of requests.parquet, what these tables are computed from.
+COLUMNS: Final = (
+    *("level", "repeat", "phase", "outcome", "sent_ns", "prompt_tokens", "output_tokens"),
+    *("ttft_ms", "e2e_ms", "server_decode_ms"),
+)
 
 
 def server_timed(rows: pd.DataFrame) -> int:

@@ -5,9 +5,15 @@
 
 from typing import Final
 
+from harness import export, slo_presets
 from harness.distributions import FORMS
 
 __all__ = ["FLAGS", "OPTIONS", "REPEATABLE", "variable"]
+
+_SLO: Final = (
+    "A service level, e.g. 'ttft_p95<2s' or 'error_rate<1%' (repeatable; docs/metrics.md), or those of an MLPerf "
+    f"benchmark: {', '.join(slo_presets.names())}; a miss exits with 3"
+)
 
 # name, default, in the web form, help
 OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
@@ -204,8 +210,15 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
         "slo",
         "",
         False,
-        "A service level, e.g. 'ttft_p95<2s' or 'error_rate<1%' (repeatable; docs/metrics.md); a miss exits with 3",
+        _SLO,
     ),
+    (
+        "export",
+        "",
+        False,
+        f"At the end, also write files that other tools' notebooks read: {', '.join(export.NAMES)}, or several with commas",
+    ),
+    ("junit", "", False, "At the end, also write verdict and service levels as JUnit XML, e.g. junit.xml"),
     ("max-requests", "", True, "End the run when exactly so many requests have been sent, over all workers"),
     ("max-time", "", True, "End the run after so long, e.g. 10m"),
     ("max-tokens", "", True, "End the run at so many tokens, prompts and answers together"),

@@ -1,7 +1,6 @@
 """The options we add to Locust's, and the settings they make: checked all at once, before any load.
 
-Every option can be set by an environment variable `TOKENSWARM_<NAME>`. Secrets are not options
-(`harness.api_key`).
+Every option is an environment variable as well, `TOKENSWARM_<NAME>`. Secrets are not options (`harness.api_key`).
 """
 
 import os
@@ -11,7 +10,18 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import content_options, distributions, load_options, option_values, proxy, slo, target, wording
+from harness import (
+    content_options,
+    distributions,
+    export,
+    invocation,
+    load_options,
+    option_values,
+    proxy,
+    slo,
+    target,
+    wording,
+)
 from harness.content_options import Content
 from harness.distributions import Distribution
 from harness.errors import ConfigError
@@ -66,6 +76,10 @@ class Settings:
     proxy: Proxy | None = None  # that the environment names for this target
     load: LoadModel = field(default_factory=LoadModel)
     content: Content = field(default_factory=Content)
+    given: Mapping[str, Any] = field(default_factory=dict)  # options as they came, for the record
+    outlets: export.Outlets = field(
+        default_factory=export.Outlets
+    )  # not stored: they change nothing of the run
 
     @property
     def trust(self) -> Trust:
@@ -100,12 +114,8 @@ _AS_THEY_ARE = (
 _TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
 _OTHER_VARIABLES = (
-    "TOKENSWARM_API_KEY",
-    "TOKENSWARM_API_KEY_FILE",
-    "TOKENSWARM_BACKEND",  # of locustfiles/generic.py
-    "TOKENSWARM_CACHE",
-    "TOKENSWARM_INFLUXD",
-    "TOKENSWARM_REQUIRE_REAL",
+    *("TOKENSWARM_API_KEY", "TOKENSWARM_API_KEY_FILE", "TOKENSWARM_CACHE", "TOKENSWARM_INFLUXD"),
+    *("TOKENSWARM_BACKEND", "TOKENSWARM_REQUIRE_REAL"),  # the first is locustfiles/generic.py's
 )
 _DEFAULTS: Mapping[str, str] = {name.replace("-", "_"): default for name, default, _, _ in OPTIONS}
 
@@ -216,13 +226,18 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         server_metrics=reader.choice("server_metrics", _AUTO_NO) is not False,
         serve=text("serve") or None,
         slos=check(lambda: slo.read(options.slo or []), ()),
-        users=options.num_users,
-        spawn_rate=options.spawn_rate,
-        run_time_s=options.run_time,
+        outlets=export.read(text, check),
+        **_locusts(options),
+        given=invocation.given(options),
     )
     if problems := [*reader.problems, *_against(settings, options, text)]:
         raise ConfigError("\n".join(problems))
     return settings
+
+
+def _locusts(options: Namespace) -> dict[str, Any]:
+    """Locust's own -u, -r and -t."""
+    return {"users": options.num_users, "spawn_rate": options.spawn_rate, "run_time_s": options.run_time}
 
 
 def _against(settings: Settings, options: Namespace, text: Callable[[str], str]) -> Iterator[str]:

@@ -27,7 +27,6 @@ from harness import (
     merge,
     metrics,
     reconcile,
-    report_html,
     rows,
     seconds,
     server_metrics,
@@ -40,6 +39,8 @@ from harness.errors import ConfigError
 from harness.journal import Window
 from harness.merge import Told
 from harness.record import TokenSource
+from harness.report import page
+from harness.report.material import Material
 from harness.uncounted import CountTokens, filled
 from harness.volume import Volume
 
@@ -51,7 +52,7 @@ SERVER_FILE: Final = "server_metrics.csv"
 QUIET_S: Final = 60.0  # a worker whose master is gone ends by itself well before
 NEAR_NS: Final = 100_000_000  # two looks at one thing, on clocks that were estimated twice
 _SENDS: Final = ["worker", "scheduled_ns", "sent_ns", "reconnects", "dns_ms", "connect_ms", "tls_ms"]
-_UNUSED: Final = ("request_id", "response_id")  # by everything below, and large
+_UNUSED: Final = ("request_id", "response_id", "body_sha256")  # by everything below, and large
 _KEPT: Final = "the journal is kept: free space, then run `tokenswarm report` on it"
 
 
@@ -165,9 +166,8 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
     windows = [Window(**window) for window in run.get("windows", ())]
     watched = seconds.load(run_dir / "client.csv")
     stamped = sorted(set(requests["stamp_source"].dropna()))
-    server = reconcile.account(
-        files.from_csv(run_dir / SERVER_FILE, server_metrics.of_csv), requests, windows
-    )
+    samples = files.from_csv(run_dir / SERVER_FILE, server_metrics.of_csv)
+    server = reconcile.account(samples, requests, windows)
     account = audit.account(run.get("workers"), requests, run.get("planned"))
     slos, drop_under = slo.read(settings.get("slo") or ()), settings.get("drop_answers_under")
     settled = steadiness.settle(requests, windows, run)
@@ -189,17 +189,20 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
             *settled.findings,
             *disputed,
         ],
-        client=fitness.summary(watched, [late for *_, late in fitness.sends(requests[_SENDS])], stamped),
+        client=fitness.summary(watched, fitness.late_ms(requests[_SENDS]), stamped),
         own_ends=settings.get("exact_output") is False,
         drop_under=drop_under,
         slos=slos,
     ) | {"server_metrics": server, "audit": account, "search": sought, "saturated": run.get("saturated")}
     summary = steadiness.with_steady(summary, settled)
     summary = beside.with_beside(summary, run, requests, windows)
+    material = Material(
+        summary=summary, run=run, requests=requests, windows=windows, seconds=watched, samples=samples
+    )
     with files.refusals(run_dir, "free space, then run `tokenswarm report` on it"):
         files.write(run_dir / "summary.json", files.as_json(summary))
         files.write(run_dir / "levels.csv", levels_csv.text(summary, settings))
-        files.write(run_dir / "report.html", report_html.render(summary, settings, run))
+        files.write(run_dir / "report.html", page.render(material))
     return summary
 
 

@@ -20,11 +20,12 @@ from typing import Any
 from gevent.event import Event
 from gevent.lock import RLock
 
-from harness import audit, ending, files, loadpoint, run_facts
+from harness import audit, ending, export, files, loadpoint, provenance, run_facts
 from harness.allowance import Given
 from harness.choosing import Choosing
 from harness.clock import unix_now_ns
 from harness.datasets import use
+from harness.distributed.aside import aside
 from harness.errors import ConfigError
 from harness.guarding_run import Guard
 from harness.influx.watch import Watch
@@ -76,7 +77,11 @@ class Run:
         self.guard = Guard(settings.load.guards, a_plan, parts)
         self.id = run_facts.new_id(settings, load)
         self.directory = RunDirectory.create(
-            settings.results_dir, self.id, self._stored(), planned=self.plan.planned
+            settings.results_dir,
+            self.id,
+            self._stored(),
+            planned=self.plan.planned,
+            origin=aside(provenance.gather, settings),
         )
         self.scribe = Scribe(self.directory.journal)
 
@@ -189,11 +194,13 @@ class Run:
 
     def tables(self) -> str:
         """The console's tables: ours, then Maritaca's with their formulas."""
-        from harness import rows, tables  # noqa: PLC0415  # pandas is for after the load
+        from harness import maritaca, rows, tables  # noqa: PLC0415  # pandas is for after the load
 
         if self.summary is None:
             return ""
-        theirs = tables.maritaca(rows.load(self.directory.path / "requests.parquet"), self.summary)
+        theirs = tables.maritaca(
+            rows.load(self.directory.path / "requests.parquet", only=maritaca.COLUMNS), self.summary
+        )
         ours = tables.render(self.summary, self._stored(), run_dir=self.directory.path)
         return f"\n{theirs}\n{ours}"
 
@@ -218,6 +225,8 @@ class Run:
         for line in self.watch.results(self.directory.path, self.summary):
             say(line)
         self.parts.settle()
+        for line in export.outcome(self.directory.path, self.settings.outlets, self.summary):
+            say(line)
 
     def _open(self, users: int, each: Mapping[str, int], open_ns: int) -> None:
         self.plan.users_ready(each, users, unix_now_ns(), open_ns)

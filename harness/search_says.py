@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from harness import loadpoint
 from harness.grid import NULL, Group, clean, columns, wrap
-from harness.report_slo import value
+from harness.report.slo import value
 
 __all__ = ["headline", "lines", "section"]
 

@@ -30,9 +30,9 @@ from harness.load import LOCAL, Load
 from harness.options import Settings
 from harness.parts import Alone
 from harness.planning import new_plan
-from harness.results import check_place
 from harness.run import Run
-from harness.say import say
+from harness.run_place import check_place
+from harness.say import say, show
 from harness.timetable import Timetable
 from harness.visitors import Visitors
 from harness.workload import Sharing
@@ -242,7 +242,7 @@ class Session:
 
     def _print_results(self, run: Run) -> None:
         if run.summary is not None:
-            print(run.tables(), flush=True)
+            show(run.tables(), aside=getattr(parsed_options(self.environment), "json", False))
         for line in run.last_words():
             say(line)
 

@@ -1,6 +1,6 @@
 """The report of a run for a terminal and a pipeline's log: a summary in `harness.grid`'s plain tables.
 
-A dash stands for what was not measured. Every column's window and unit is said in the header; nothing is
+A dash stands for what was not measured, one with a star for what so few requests do not carry (`harness.carried`). Every column's window and unit is said in the header; nothing is
 computed here but the three statistics of Maritaca's tables.
 """
 
@@ -13,24 +13,24 @@ import pandas as pd
 
 from harness import (
     arrival_says,
+    carried,
     groups,
+    interval_says,
     length_says,
     loadpoint,
-    report_beside,
-    report_client,
-    report_server,
-    report_slo,
-    report_workers,
     search_says,
     server_says,
 )
 from harness import maritaca as theirs
 from harness.grid import NULL, Group, clean, columns, number, wrap
+from harness.report import beside as report_beside
+from harness.report import client as report_client
+from harness.report import server as report_server
+from harness.report import slo as report_slo
+from harness.report import workers as report_workers
 from harness.windows import Floats, floats
 
-__all__ = ["FEW", "maritaca", "render"]
-
-FEW: Final = 100  # a p99 of fewer is close to the maximum
+__all__ = ["maritaca", "render"]
 
 _LEGEND: Final = (
     "system: tokens that arrived inside the level's window, of all requests, over its length.  per request: one "
@@ -61,8 +61,8 @@ def render(
         lines += ["", *wrap("INCOMPLETE: " + "; ".join(summary["incomplete"]), width)]
     lines += ["", *columns(_level_groups(levels), width), ""]
     lines += wrap(_LEGEND, width)
-    if any(0 < level["ttft_ms"]["n"] < FEW for level in levels):
-        lines += wrap(f"* p99 of fewer than {FEW} requests: close to the slowest one.", width)
+    lines += _withheld([*_lacking(levels), *arrival_says.lacking(levels)], width)
+    lines += interval_says.lines(levels, width)
     lines += _arrivals(levels, width)
     lines += report_beside.probes(summary, width)
     lines += _apart(summary, width)
@@ -93,21 +93,21 @@ def maritaca(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 11
     """Maritaca's two tables with their formulas (`harness.maritaca`), over successful measured requests."""
     ok = requests[(requests["phase"] == "measure") & (requests["outcome"] == "ok")]
     ok = ok[~(floats(ok["output_tokens"]) < (summary.get("drop_answers_under") or 0))]
-    levels = [int(level["level"]) for level in summary["levels"] if level["concurrency"]]
+    levels = [level for level in summary["levels"] if level["concurrency"]]
     if not levels:  # waves are of a number of users
         return ""
     own, total, system, notes = [], [], [], []
     for level in levels:
-        rows = ok[ok["level"] == level]
-        waves, left = theirs.system_tokens(rows, level)
+        rows = ok[ok["level"] == level["level"]]
+        waves, left = theirs.system_tokens(rows, int(level["concurrency"]))
         own.append(_three(theirs.generated_tps(rows)))
         total.append(_three(theirs.total_tps(rows)))
         system.append([*_three(waves)[1:], str(len(waves))])
         if left:
             notes.append(
-                f"Level {level}: {left} of {len(rows)} requests fill no wave, or are uncounted: left out."
+                f"Level {loadpoint.short(level)}: {left} of {len(rows)} requests fill no wave, or are uncounted: left out."
             )
-    users: Group = ("", ("concurrency",), [[str(level)] for level in levels])
+    users: Group = ("", ("concurrency",), [[loadpoint.short(level)] for level in levels])
     names = ("mean", "median", "std")
     lines = [
         "Maritaca's tables: tokens/s of one request",
@@ -133,12 +133,8 @@ def maritaca(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 11
 
 def _level_groups(levels: Sequence[Mapping[str, Any]]) -> list[Group]:
     def picked(name: str, parts: Sequence[str], scale: float = 1.0) -> list[list[str]]:
-        return [[number(level[name][part], scale=scale) for part in parts] for level in levels]
+        return [[carried.cell(level[name], part, scale=scale) for part in parts] for level in levels]
 
-    ttft = picked("ttft_ms", ("p50", "p95", "p99"))
-    for cells, level in zip(ttft, levels, strict=True):
-        few = 0 < level["ttft_ms"]["n"] < FEW
-        cells[-1] += "*" if few else " "
     return [
         (
             "",
@@ -163,11 +159,30 @@ def _level_groups(levels: Sequence[Mapping[str, Any]]) -> list[Group]:
             ("p10", "median", "p90"),
             picked("request_output_tokens_per_s", ("p10", "median", "p90")),
         ),
-        ("TTFT ms", ("p50", "p95", "p99 "), ttft),
+        ("TTFT ms", ("p50", "p95", "p99"), picked("ttft_ms", ("p50", "p95", "p99"))),
         ("TPOT ms", ("p50", "p95"), picked("tpot_ms", ("p50", "p95"))),
         ("E2E s", ("p50", "p95"), picked("e2e_ms", ("p50", "p95"), 1e-3)),
         *([("SLO", report_slo.COLUMNS, [*map(report_slo.cells, levels)])] if _asked(levels) else []),
     ]
+
+
+def _lacking(levels: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which percentiles of the level table are withheld somewhere."""
+    shown = {
+        "request_output_tokens_per_s": ("p10", "p90"),
+        "ttft_ms": ("p95", "p99"),
+        "tpot_ms": ("p95",),
+        "e2e_ms": ("p95",),
+    }
+    return [
+        key
+        for name, keys in shown.items()
+        for key in carried.lacking([level[name] for level in levels], keys)
+    ]
+
+
+def _withheld(keys: Sequence[str], width: int) -> list[str]:
+    return wrap(f"{NULL}{carried.STAR} {carried.says(keys)}", width) if keys else []
 
 
 def _asked(levels: Sequence[Mapping[str, Any]]) -> bool:
@@ -210,6 +225,7 @@ def _apart(summary: Mapping[str, Any], width: int) -> Iterator[str]:
             names = [name for name, *_ in groups.COLUMNS]
             whose: Group = ("", (heading, "", "ok/all"), [row[:3] for row in rows])
             yield from ("", *columns([whose, (what, names, [row[3:] for row in rows])], width))
+            yield from _withheld(groups.lacking(entries), width)
     if held := summary.get("chats"):
         mean = f"{held['turns_mean']:.1f} turns on average, {held['turns_max']} at most"
         yield from ("", *wrap(f"chats: {held['sessions']:,} sessions in all phases, {mean}", width))

@@ -12,10 +12,11 @@ import os
 from pathlib import Path
 
 import pytest
+from devtools import browser, tab
 from hypothesis import HealthCheck, settings
 from influx_servers import influx
 
-__all__ = ["influx"]  # it has kept what it needs of the environment
+__all__ = ["browser", "influx", "tab"]  # influx has kept what it needs of the environment
 
 for variable in list(os.environ):
     if variable.lower().endswith("_proxy") or variable.startswith(("INFLUXDB_", "GRAFANA_")):

@@ -241,7 +241,7 @@ class Stage:
 
     def collect(self, run: Path, *journals: Path) -> Result:
         """`tokenswarm collect` on the master's host, to its end."""
-        command = (sys.executable, "-m", "harness.cli", "collect", str(run), *map(str, journals))
+        command = (sys.executable, "-m", "harness", "collect", str(run), *map(str, journals))
         node = self.start("master", *command)
         return Result(node.end(), node.out, node.err, run.parent)
 

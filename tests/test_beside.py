@@ -5,12 +5,12 @@ from typing import Any
 import pandas as pd
 from synthetic_run import BASE_NS, record
 
-from harness import report_beside
 from harness.beside import with_beside
 from harness.errors import ErrorClass
 from harness.journal import Window
 from harness.record import Outcome, Phase, RequestRecord
 from harness.refusals import rate_limited
+from harness.report import beside as report_beside
 
 MS = 1_000_000
 

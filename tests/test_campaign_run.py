@@ -80,7 +80,7 @@ def server() -> Iterator[Switching]:
 
 
 def command(path: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "harness.cli", "campaign", str(path), *options]
+    return [sys.executable, "-m", "harness", "campaign", str(path), *options]
 
 
 def environ() -> dict[str, str]:

@@ -228,7 +228,7 @@ def run(stub_url: str, *arguments: str, **environment: str) -> subprocess.Comple
         name: value for name, value in os.environ.items() if not name.startswith(("GRAFANA_", "INFLUXDB_"))
     }
     return subprocess.run(
-        [sys.executable, "-m", "harness.cli", "dashboards", *arguments], capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "harness", "dashboards", *arguments], capture_output=True, text=True, check=False,
         cwd=ROOT, env={**kept, "GRAFANA_URL": stub_url, "GRAFANA_TOKEN": TOKEN, **environment}, timeout=60,
     )  # fmt: skip
 

@@ -698,7 +698,7 @@ def test_ctrl_c_while_a_server_hangs(directory: Path) -> None:
     """In a process of its own, where gevent waits for the answer: the same line at once, and nothing of Python's."""
     with Fake(always=hangs) as fake:
         fake.faults.append(lambda write: write.answer(204))  # the greeting
-        command = [sys.executable, "-m", "harness.cli", "replay", str(directory), "--to-influx"]
+        command = [sys.executable, "-m", "harness", "replay", str(directory), "--to-influx"]
         with subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, env=os.environ | {"INFLUXDB_URL": fake.url}
         ) as process:

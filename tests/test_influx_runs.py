@@ -74,7 +74,7 @@ def counted(bucket: Influx, run: str, measurement: str, field: str) -> int:
 
 
 def replay(done: Result, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness.cli", "replay", str(done.directory), "--to-influx"]
+    command = [sys.executable, "-m", "harness", "replay", str(done.directory), "--to-influx"]
     return subprocess.run(command, capture_output=True, text=True, env=dict(env), timeout=120, check=False)
 
 

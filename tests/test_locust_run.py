@@ -203,7 +203,7 @@ def test_a_killed_process_leaves_a_journal_that_reports(tmp_path: Path, server: 
     process.kill()
     process.communicate()
     (directory,) = results.iterdir()
-    command = [sys.executable, "-m", "harness.cli", "report", directory]
+    command = [sys.executable, "-m", "harness", "report", directory]
     reported = subprocess.run(command, capture_output=True, text=True, check=False)
     assert reported.returncode == 5, reported.stderr
     summary = json.loads((directory / "summary.json").read_bytes())

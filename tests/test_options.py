@@ -126,6 +126,8 @@ ENVIRONMENT: dict[str, tuple[str, object]] = {
     "MAX_ERROR_RATE": ("5%", 0.05),
     "PROBE_EVERY": ("2s", 2.0),
     "PROBE_TOKENS": ("64/8", "64/8"),
+    "EXPORT": ("llmperf,maritaca", None),
+    "JUNIT": ("out/junit.xml", None),
 }
 # What does not go with the options above, each with what it needs.
 ENVIRONMENTS: dict[str, dict[str, tuple[str, object]]] = {
@@ -442,6 +444,8 @@ DEFAULT_TEXTS = {
     "bust_cache": "no",
     "think_time": "0s",
     "probe_tokens": "",
+    "export": "",
+    "junit": "",
 }
 
 
@@ -631,6 +635,7 @@ def test_all_problems_are_told_at_once(plain: Mapping[str, Any]) -> None:
         "backend_option": ["x"],
         "header": ["x"],
         "slo": ["x"],
+        "junit": "/",
     }
     told = lines(plain, probe_every="2s", **bad)
     # What excludes each other may be seen from values alone.

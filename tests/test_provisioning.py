@@ -248,7 +248,7 @@ def test_a_rule_fires_on_a_real_influxdb(influx: Influx, rule: Rule) -> None:
 def test_the_provisioning_is_written_by_the_command(tmp_path: Path) -> None:
     """`tokenswarm dashboards write` needs no Grafana and no setting."""
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "dashboards", "write", str(tmp_path)], capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "harness", "dashboards", "write", str(tmp_path)], capture_output=True, text=True, check=False,
         cwd=ROOT, env={"PATH": ""},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.fitness import summary
-from harness.report_client import charts, line, pairs
+from harness.report.client import line, pairs
 from harness.seconds import Second
 
 ROWS = [
@@ -45,8 +45,6 @@ def test_nobody_watched_nothing_is_said() -> None:
     assert line(summary([], [], [])) is None
     assert pairs({}) == []
     assert pairs(summary([], [], ["read"])) == [("arrivals stamped by", "our own read")]
-    assert list(charts({})) == []
-    assert list(charts(summary([], [], []))) == []
 
 
 def test_the_section_has_all_of_it() -> None:
@@ -65,18 +63,6 @@ def test_the_section_has_all_of_it() -> None:
         ("system clock was set", "2 times"),
         ("new.thing", "3"),
     ]
-
-
-def test_charts_over_time() -> None:
-    """Two of them, a point a stretch, only of what was measured; none for a run of two seconds."""
-    shares, late = charts(CLIENT)
-    assert "CPU, and waiting for a core, %" in shares
-    assert shares.count("<circle") == 8
-    assert "<title>CPU at 3: 15</title>" in shares
-    assert late.count("<circle") == 4
-    assert "<title>loop at 0: 1.2</title>" in late
-    assert "sends" not in late.replace("late, ms", "")
-    assert list(charts(summary(ROWS[:2], [], ["kernel"]))) == []
 
 
 @pytest.mark.parametrize(

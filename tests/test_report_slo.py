@@ -1,17 +1,18 @@
 """What people see of service levels: in the console, in the report, and nothing where none was asked for."""
 
 import re
+from html import escape
 
 import pytest
+from report_pages import Page, page
 from synthetic_run import run
 from test_metrics import table
-from test_report_html import Page
 
-from harness import report_html, report_slo, tables
+from harness import tables
 from harness.grid import NULL
 from harness.metrics import summarise
+from harness.report import slo as report_slo
 from harness.slo import read
-from harness.svg import Series
 
 ASKED = (
     "ttft_p95<57ms",
@@ -112,40 +113,32 @@ def test_without_slos_nobody_sees_any(sweep) -> None:
     """No line, no column, no section."""
     summary = summary_of(sweep)
     assert "SLO" not in tables.render(summary, {})
-    assert "SLO" not in report_html.render(summary, {})
-    assert "oodput" not in report_html.render(summary, {})
+    text = page(*sweep, summary=summary).partition("<footer>")[0].partition("</style>")[2]
+    assert "SLO" not in text
+    assert "oodput" not in text
+    assert "ervice level" not in text
     assert list(report_slo.section(summary)) == []
 
 
-def test_the_report_has_a_table_of_them_and_lines_in_its_charts(sweep) -> None:
-    """A row an SLO with its values by level; limits drawn where they are in sight; well formed and escaped."""
+def test_the_report_has_a_table_of_them(sweep) -> None:
+    """A row an SLO with its values by level, a pill and a tile above; well formed and escaped."""
     summary = summary_of(sweep, *ASKED, "tpot_p99<9s")
-    page = Page(report_html.render(summary, {}))
-    assert page.open == []
-    words = page.text
-    for text in (*ASKED, "tpot_p99<9s"):
-        assert text in words
-    value = summary["levels"][2]["slo"][0]
-    assert f"{value['value']:.1f} ms {'met' if value['met'] else ''}" in words
-    lines = [line for line in words.splitlines() if line.startswith("SLO")]
-    names = sorted(line for line in lines if " at " not in line)
-    assert names == ["SLO", "SLO", "SLO p50", "SLO p95"]  # one of them the heading of a column
-    assert "SLO p99" not in words  # 9 s on an axis of ms
-    assert len(re.findall("SLO p95 at [124]: 57", words)) == 3  # tooltips
-    assert "Service levels missed: met at no level" in words
+    text = page(*sweep, summary=summary)
+    found = Page(text)
+    assert found.open == []
+    for asked in (*ASKED, "tpot_p99<9s"):
+        assert asked in found.words
+    for index, asked in enumerate((*ASKED, "tpot_p99<9s")):
+        cells = text.partition(f"<tr><th>{escape(asked)}</th>")[2].partition("</tr>")[0]
+        told = [re.sub("<.*?>", "", cell) for cell in re.findall("<td>(.*?)</td>", cells)]
+        assert told == [report_slo.cell(level["slo"][index]) for level in summary["levels"]]
+    assert found.words.count("SLO missed") == 1
+    assert "Service levels missed: met at no level" in found.words
 
 
-def test_a_limit_far_above_is_not_drawn() -> None:
-    """It would squash what the chart is there for; one below everything is drawn."""
-    drawn = [Series("p95", [10.0, None, 40.0])]
-    judged = {"asked": ["ttft_p95<80ms", "ttft_p99<81ms", "ttft_max<1ms", "tpot_p95<5ms"]}
-    assert report_slo.series(judged, "ttft_ms", drawn, "s1") == [
-        Series("SLO p95", [80.0] * 3, "s1"),
-        Series("SLO max", [1.0] * 3, "s1"),
-    ]
-    assert report_slo.series(None, "ttft_ms", drawn, "s1") == []
-    rate = {"asked": ["output_tokens_per_s_p10>5", "system_output_tokens_per_s>7"]}
-    assert [one.name for one in report_slo.series(rate, "request_output_tokens_per_s", drawn, "s1")] == [
-        "SLO p10"
-    ]
-    assert [one.name for one in report_slo.series(rate, "system_output_tokens_per_s", drawn, "s1")] == ["SLO"]
+@pytest.mark.parametrize(("asked", "pill"), [("ttft_p95<9s", "SLOs met"), ("ttft_p95<1ms", "SLO missed")])
+def test_the_first_line_says_whether_they_were_met(sweep, asked: str, pill: str) -> None:
+    """In a word beside the verdict, with its colour."""
+    text = page(*sweep, summary=summary_of(sweep, asked))
+    [tone] = re.findall(f'<span class="pill([^"]*)">{pill}</span>', text)
+    assert tone == ("" if pill == "SLOs met" else " invalid")

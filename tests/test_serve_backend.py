@@ -26,7 +26,7 @@ from harness.servers.kinds import KINDS, add_kinds
 from harness.servers.process import free_port
 
 ROOT = Path(__file__).parent.parent
-SERVE = [sys.executable, "-m", "harness.cli", "serve-backend"]
+SERVE = [sys.executable, "-m", "harness", "serve-backend"]
 LICENCE = f"0000-secret-licence-{os.getpid():04}"  # others may run these tests on the same machine
 # The same, and with more patience for a server than any test has.
 PATIENT = """

@@ -15,7 +15,7 @@ from harness import rows
 from harness.journal import Window
 from harness.reconcile import account, findings
 from harness.record import Outcome, RequestRecord, TokenSource
-from harness.report_server import agreement, charts, line, pairs
+from harness.report.server import agreement, line, pairs
 from harness.server_metrics import COUNTERS, GAUGES, Sample, of_csv, of_json, read, text
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -329,18 +329,12 @@ def test_figures_over_the_run_and_by_level(tmp_path: Path) -> None:
         ("output tokens", "vLLM counted 500, this client 500, the same"),
         ("prompt tokens", "vLLM counted 1,000, this client 1,000, the same"),
     ]
-    drawn = list(charts(server))
-    assert [one.split('aria-label="')[1].split('"')[0] for one in drawn] == [
-        "Server: requests running and waiting",
-        "Server: KV cache in use, %",
-    ]
-    assert "KV cache at 2: 75" in drawn[1]
 
 
 def test_nothing_was_seen_nothing_is_said(tmp_path: Path) -> None:
     """A server without metrics has no section, and no zeros."""
     assert account([], table(tmp_path, *TEN)) is None
-    assert (line(None), pairs(None), list(charts(None))) == (None, [], [])
+    assert (line(None), pairs(None)) == (None, [])
     empty = account([looked(0, 0, 0), looked(1, 0, 0)], table(tmp_path))
     assert empty is not None
     assert (empty["queued"], empty["output_tokens"]["why"]) == (

@@ -31,7 +31,7 @@ def sweep(tmp_path_factory):
 
 def level_rows(text: str) -> list[list[str]]:
     """The cells of the level table's lines that begin with a number."""
-    lines = re.split("all phases: |by the server's", text, maxsplit=1)[0].splitlines()
+    lines = re.split("passes: 95 %|all phases: |by the server's", text, maxsplit=1)[0].splitlines()
     return [line.split() for line in lines if line.strip()[:1].isdigit()]
 
 
@@ -53,11 +53,76 @@ def test_each_level_is_a_row_with_its_figures_in_order(sweep):
             number(level["system_total_tokens_per_s"]),
             *(number(rate[p]) for p in ("p10", "median", "p90")),
             number(ttft["p50"]),
-            number(ttft["p95"]),
-            number(ttft["p99"]) + "*",
-            *(number(tpot[p]) for p in ("p50", "p95")),
-            *(number(e2e[p] / 1e3) for p in ("p50", "p95")),
+            "\N{EN DASH}*",
+            "\N{EN DASH}*",
+            number(tpot["p50"]),
+            "\N{EN DASH}*",
+            number(e2e["p50"] / 1e3),
+            "\N{EN DASH}*",
         ]
+
+
+def test_percentiles_are_shown_where_so_many_requests_carry_them(sweep):
+    """A p95 of 59, a p99 of 1,000, a p10 of 29; one fewer is a dash with a star, and the footnote says why."""
+    _, summary = sweep
+
+    def of(n):
+        times = {"p50": 1.5, "p95": 2.5, "p99": 3.5, "n": n}
+        rates = {"p10": 4.5, "median": 5.5, "p90": 6.5, "n": n}
+        level = summary["levels"][0] | dict.fromkeys(("ttft_ms", "tpot_ms", "e2e_ms"), times)
+        text = render({**summary, "levels": [level | {"request_output_tokens_per_s": rates}]}, {})
+        return level_rows(text)[0][6:12], " ".join(text.split())
+
+    few = "\N{EN DASH}*"
+    assert of(1000)[0] == ["4.5", "5.5", "6.5", "1.5", "2.5", "3.5"]
+    assert of(999)[0] == ["4.5", "5.5", "6.5", "1.5", "2.5", few]
+    assert of(58)[0] == ["4.5", "5.5", "6.5", "1.5", few, few]
+    assert of(28)[0] == [few, "5.5", few, "1.5", few, few]
+    assert few not in of(1000)[1]
+    assert f"{few} p99 needs 1,000 requests: withheld where there were fewer." in of(59)[1]
+    lacking = f"{few} p10 needs 29 requests, p90 29, p95 59, p99 1,000: withheld where there were fewer."
+    assert lacking in of(1)[1]
+
+
+def test_kinds_of_requests_have_their_percentiles_withheld_too(tmp_path):
+    """By name, each of its own number of requests: 60 of the one carry a p95, 10 of the other do not."""
+    records = [
+        record(
+            f"{name}{n}",
+            name=name,
+            first_content_ns=BASE_NS + 5 * S,
+            last_content_ns=BASE_NS + 6 * S,
+            chunks=1,
+        )
+        for name, many in (("chat", 60), ("rag", 10))
+        for n in range(many)
+    ]
+    write(tmp_path / "t", records)
+    text = render(summarise(load(tmp_path / "t"), [], run_id="x"), {})
+    _, table = text.split("by request name")
+    chat, rag = (line.split() for line in table.splitlines()[3:5])
+    assert (chat[1], chat[6:8], chat[9:]) == ("chat", ["5000", "5000"], ["6.0", "6.0"])
+    assert (rag[1], rag[6:8], rag[9:]) == ("rag", ["5000", "\N{EN DASH}*"], ["6.0", "\N{EN DASH}*"])
+    assert table.splitlines()[5].startswith("\N{EN DASH}* p95 needs 59 requests")
+
+
+def test_passes_have_their_intervals_in_a_table(sweep):
+    """The system's rate and medians, mean, low and high; nothing of a single pass, and a dash where a level has none."""
+    _, summary = sweep
+    text = render(summary, {})
+    _, table = text.split("passes: 95 % confidence intervals\n")
+    rows = [line.split() for line in table.splitlines()[3:6]]
+    paths = ("system_output_tokens_per_s", "request_output_tokens_per_s.median", "ttft_ms.p50", "tpot_ms.p50")
+    for cells, level in zip(rows, summary["levels"], strict=True):
+        told = [level["intervals"][path][part] for path in paths for part in ("mean", "low", "high")]
+        assert cells[:14] == [str(level["concurrency"]), "2", *map(number, told)]
+    assert "(Student's t)" in " ".join(table.split())
+    assert max(map(len, text.splitlines())) <= 110
+    single = [level | {"intervals": {}} for level in summary["levels"]]
+    assert "95 %" not in render({**summary, "levels": single}, {})
+    mixed = [*single[:1], *summary["levels"][1:]]
+    after = render({**summary, "levels": mixed}, {}).split("passes: 95 %")[1].splitlines()
+    assert after[4].split() == ["1", "2", *["\N{EN DASH}"] * 15]
 
 
 def test_the_text_says_verdict_totals_failures_and_place(sweep, tmp_path):
@@ -73,7 +138,7 @@ def test_the_text_says_verdict_totals_failures_and_place(sweep, tmp_path):
     for reason in summary["verdict"]["reasons"]:
         assert " ".join(reason.split()) in flat
     assert f"verdict: {summary['verdict']['status'].upper()}" in text
-    assert "* p99 of fewer than 100 requests" in text
+    assert "\N{EN DASH}* p95 needs 59 requests, p99 1,000: withheld where there were fewer." in flat
     assert text.endswith(f"results: {tmp_path}\n")
 
 
@@ -91,7 +156,7 @@ def test_an_incomplete_run_carries_a_banner(sweep):
 def test_no_line_is_wider_than_asked(sweep, width):
     """Also with the widest numbers that the columns allow; a narrow one gets more blocks, not fewer figures."""
     _, summary = sweep
-    big = {"mean": 123456.7, "median": 99999.4, "std": 1.0, "n": 5, "max": 1e7}
+    big = {"mean": 123456.7, "median": 99999.4, "std": 1.0, "n": 999, "max": 1e7}
     big |= dict.fromkeys(["p5", "p10", "p50", "p90", "p95", "p99"], 88888.8)
     names = ("request_output_tokens_per_s", "ttft_ms", "tpot_ms", "e2e_ms")
     level = {**summary["levels"][0], **dict.fromkeys(names, big), "requests": 999_999, "succeeded": 999_999}
@@ -104,7 +169,7 @@ def test_no_line_is_wider_than_asked(sweep, width):
     assert max(map(len, text.splitlines())) <= width
     assert [heading in text for heading in ("system tok/s", "TTFT ms", "E2E s")] == [True] * 3
     assert sum(row.count("88889") for row in level_rows(text)) == 6  # of TTFT, TPOT and request rates
-    assert sum(row.count("88889*") for row in level_rows(text)) == 1
+    assert sum(row.count("\N{EN DASH}*") for row in level_rows(text)) == 1
 
 
 def test_a_usual_sweep_fits_into_one_block(sweep):

@@ -32,7 +32,7 @@ from harness.workload import Piece, Sharing
 __all__ = ["Bundle", "Share", "options_of", "read", "write"]
 
 SCHEMA: Final = 1
-_OWN: Final = ("results_dir", "serve")  # of each process, not the run's
+_OWN: Final = ("results_dir", "serve", "export", "junit")  # of each process, not the run's
 _PIECE: Final = tuple(one.name for one in fields(Piece))
 _LOCUSTS: Final = ("host", "num_users", "spawn_rate", "run_time")
 

@@ -124,7 +124,7 @@ LEVEL: Final = Measurement(
         "failed": count("of these failed", "requests"),
         "error_percent": number("percent", "failed / measured"),
         "goodput_percent": number(
-            "percent", "share of measured requests that met every --slo on a single request"
+            "percent", "share of offered requests that met every --slo on a single request"
         ),
         "goodput_requests_per_s": number("requests/s", "requests that met every --slo on a single request"),
         "requests_per_s": number("requests/s", "requests that ended well"),

@@ -45,7 +45,7 @@ def test_two_settings_of_llamacpp_in_one_table(tmp_path: Path) -> None:
     path.write_text(SLOTS)
     clean = {name: value for name, value in os.environ.items() if "LOCUST" not in name}
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "campaign", str(path)],
+        [sys.executable, "-m", "harness", "campaign", str(path)],
         capture_output=True,
         text=True,
         timeout=240,

@@ -1,6 +1,6 @@
 """What report.html says about a run beside its figures: settings, server and host, in readable groups.
 
-Pure text from `run.json`'s parts. The load generator's own section is in `harness.report_client`. Nothing is left out because it is unknown here: what
+Pure text from `run.json`'s parts. The load generator's own section is in `harness.report.client`. Nothing is left out because it is unknown here: what
 no group names comes last, as dotted names. What was not set is not listed.
 """
 

@@ -1,4 +1,4 @@
-"""What the console and the report show of the server's own metrics: one line, one section, small charts.
+"""What the console and the report show of the server's own metrics: one line, one section.
 
 From summary.json's `server_metrics` alone; nothing is computed here. What the server does not publish is left out.
 """
@@ -6,12 +6,10 @@ From summary.json's `server_metrics` alone; nothing is computed here. What the s
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from harness.report_settings import Pairs
-from harness.svg import Series, chart
+from harness.report.settings import Pairs
 
-__all__ = ["agreement", "charts", "line", "pairs"]
+__all__ = ["agreement", "line", "pairs"]
 
-_POINTS: Final = 3  # fewer make no line
 _GAUGES: Final = (
     ("queue", "queued", 1, ""),
     ("running", "running", 1, ""),
@@ -80,25 +78,6 @@ def pairs(server: Mapping[str, Any] | None) -> Pairs:
         ("output tokens", agreement(server, "output_tokens")),
         ("prompt tokens", agreement(server, "prompt_tokens")),
     ]
-
-
-def charts(server: Mapping[str, Any] | None) -> Iterator[str]:
-    """Queue and running over time, and the KV cache; each point the most that was seen in its stretch."""
-    drawn = (server or {}).get("timeline") or {}
-    at = drawn.get("at_s") or []
-    if len(at) < _POINTS:
-        return
-    labels, when = [f"{second:g}" for second in at], "seconds since the first look"
-    requests = [
-        Series(said, drawn[gauge], style)
-        for said, gauge, style in (("running", "running", "s1"), ("queue", "queued", "s2"))
-        if any(value is not None for value in drawn[gauge])
-    ]
-    if requests:
-        yield chart("Server: requests running and waiting", when, labels, requests)
-    if any(value is not None for value in drawn["kv_cache_usage"]):
-        percent = [None if value is None else 100 * value for value in drawn["kv_cache_usage"]]
-        yield chart("Server: KV cache in use, %", when, labels, [Series("KV cache", percent, "s1")])
 
 
 def _whose(server: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the console and the report say of the load generator itself: one line, one section, two small charts.
+"""What the console and the report say of the load generator itself: one line, one section.
 
 From summary.json's `client` alone; nothing is computed here. What was not measured is left out.
 """
@@ -6,10 +6,9 @@ From summary.json's `client` alone; nothing is computed here. What was not measu
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from harness.report_settings import Pairs, flat
-from harness.svg import Series, chart
+from harness.report.settings import Pairs, flat
 
-__all__ = ["charts", "line", "pairs"]
+__all__ = ["line", "pairs"]
 
 _STAMPED: Final = {
     "kernel": "the kernel",
@@ -34,7 +33,6 @@ _SAID: Final = {
     "clock_steps",
     "timeline",
 }
-_POINTS: Final = 3  # fewer make no line
 
 
 def line(client: Mapping[str, Any]) -> str | None:
@@ -86,27 +84,6 @@ def _events(client: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "garbage collected", f"{gc['pauses']:,} times, {longest}"
     if client.get("clock_steps"):
         yield "system clock was set", f"{client['clock_steps']} times"
-
-
-def charts(client: Mapping[str, Any]) -> Iterator[str]:
-    """Two lines over time, each point the worst second of its stretch; none for a run of a few seconds."""
-    drawn = client.get("timeline") or {}
-    at = drawn.get("at_s") or []
-    if len(at) < _POINTS:
-        return
-    labels, when = [f"{second:g}" for second in at], "seconds since load began"
-    shares = [("CPU", "cpu_percent", "s1"), ("waited", "waited_percent", "s2")]
-    late = [("loop", "loop_lag_ms_p99", "s1"), ("sends", "late_send_ms_p99", "s2")]
-    for title, lines in (
-        ("Load generator: CPU, and waiting for a core, %", shares),
-        ("Load generator: how late, ms, p99 of a second", late),
-    ):
-        known = [
-            Series(said, drawn[name], style)
-            for said, name, style in lines
-            if any(v is not None for v in drawn[name])
-        ]
-        yield chart(title, when, labels, known)
 
 
 _KNOWN: Final = _SAID | {name for name, *_ in (*_LEVELS, *_MANY, *_MOST)}

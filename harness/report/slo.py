@@ -10,10 +10,8 @@ from typing import Any, Final
 from harness import loadpoint
 from harness.grid import NULL, clean, number
 from harness.judgement import all_met
-from harness.slo import parse
-from harness.svg import Series
 
-__all__ = ["COLUMNS", "cells", "headline", "lines", "section", "series"]
+__all__ = ["COLUMNS", "cell", "cells", "headline", "lines", "section"]
 
 COLUMNS: Final = ("good %", "met")
 _MET: Final = {True: "yes", False: "no", None: NULL}
@@ -22,7 +20,6 @@ _STATES: Final = {True: "met", False: "missed", None: "not judged"}
 _GOODPUT: Final = (
     "Goodput: measured requests that succeeded and meet every SLO on a figure of requests, each by itself."
 )
-_FAR: Final = 2.0  # times the highest value: a limit beyond that would squash its chart
 
 
 def cells(level: Mapping[str, Any]) -> list[str]:
@@ -111,31 +108,18 @@ def section(summary: Mapping[str, Any]) -> Iterator[str]:
     yield "</section>"
 
 
+def cell(one: Mapping[str, Any]) -> str:
+    """One SLO at one level: `54.7 ms* met`."""
+    return f"{_judged(one)} {_WORDS[one['met']]}"
+
+
+def _judged(one: Mapping[str, Any]) -> str:
+    return f"{value(one['value'], one['unit'])}{'*' if one['few'] else ''}"
+
+
 def _cell(one: Mapping[str, Any]) -> str:
     word = _WORDS[one["met"]]
-    said = word if one["met"] else f"<strong>{word}</strong>"
-    return f"{escape(value(one['value'], one['unit']))}{'*' if one['few'] else ''} {said}"
-
-
-def series(judged: Mapping[str, Any] | None, entry: str, drawn: Sequence[Series], style: str) -> list[Series]:
-    """Lines at the limits on one figure of levels, for its chart; none where a limit is far above what is drawn.
-
-    Args:
-        judged: the summary's `slo`.
-        entry: the figure's name in levels.
-        drawn: what else is in the chart.
-        style: their colour.
-    """
-    if not judged:
-        return []
-    asked = [slo for slo in map(parse, judged["asked"]) if (slo.figure.entry or slo.figure.name) == entry]
-    known = [v for one in drawn for values in (one.values, one.high) for v in values if v is not None]
-    top, count = max(known, default=0.0), max((len(one.values) for one in drawn), default=0)
-    return [
-        Series(" ".join(("SLO", slo.statistic or "")).strip(), [slo.limit] * count, style)
-        for slo in asked
-        if slo.limit <= _FAR * top
-    ]
+    return f"{escape(_judged(one))} {word if one['met'] else f'<strong>{word}</strong>'}"
 
 
 def _list(judged: Mapping[str, Any], levels: Sequence[int]) -> str:

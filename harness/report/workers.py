@@ -9,6 +9,7 @@ from html import escape
 from typing import Any, Final
 
 from harness.grid import NULL, Group, clean, columns, wrap
+from harness.report.text import safe
 
 __all__ = ["line", "section", "table"]
 
@@ -85,13 +86,13 @@ def section(audit: Mapping[str, Any] | None) -> Iterator[str]:
     yield "".join(f"<th>{heading}</th>" for heading in _HEADINGS) + "</tr></thead><tbody>"
     for one in audit["workers"]:
         cells = "".join(
-            f'<td data-of="{heading}">{_safe(cell)}</td>'
+            f'<td data-of="{heading}">{safe(cell)}</td>'
             for heading, cell in zip(_HEADINGS[1:], _cells(one), strict=True)
         )
-        yield f"<tr{_trouble(one)}><th>{_safe(one['name'])}</th>{cells}</tr>"
+        yield f"<tr{_trouble(one)}><th>{safe(one['name'])}</th>{cells}</tr>"
     yield "</tbody></table></div>"
     for note in _notes(audit):
-        yield f'<p class="note">{_safe(note)}</p>'
+        yield f'<p class="note">{safe(note)}</p>'
     yield "</section>"
 
 
@@ -160,7 +161,3 @@ def _clock(one: Mapping[str, Any]) -> Sequence[str]:
 
 def _figure(value: float | None, form: str) -> str:
     return NULL if value is None else form.format(value)
-
-
-def _safe(text: object) -> str:
-    return escape(clean(text))

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from harness import loadpoint
-from harness.grid import clean, columns, number, wrap
+from harness import carried, loadpoint
+from harness.grid import NULL, columns, number, wrap
+from harness.report.text import safe
 
 __all__ = ["ended", "limited", "probes", "section"]
 
@@ -62,7 +63,7 @@ def probes(summary: Mapping[str, Any], width: int) -> list[str]:
         return []
     first, *others = names
     groups = [("", (first,), [row[:1] for row in rows]), (CAPTION, tuple(others), [row[1:] for row in rows])]
-    return ["", *columns(groups, width), *wrap(LEGEND, width)]
+    return ["", *columns(groups, width), *wrap(LEGEND, width), *wrap(_withheld(summary), width)]
 
 
 def section(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -72,15 +73,15 @@ def section(summary: Mapping[str, Any]) -> Iterator[str]:
     if not said and not rows:
         return
     yield f"<section><h2>{'Probes: small requests beside the load' if rows else 'Guards and refusals'}</h2>"
-    yield from (f"<p>{_safe(one)}.</p>" for one in said)
+    yield from (f"<p>{safe(one)}.</p>" for one in said)
     if rows:
         yield '<div class="wide"><table class="workers"><thead><tr>'
         yield "".join(f"<th>{escape(name)}</th>" for name in names) + "</tr></thead><tbody>"
         for first, *cells in rows:
             told = zip(names[1:], cells, strict=True)
-            yield f"<tr><th>{_safe(first)}</th>"
-            yield "".join(f'<td data-of="{escape(name)}">{_safe(cell)}</td>' for name, cell in told) + "</tr>"
-        yield f'</tbody></table></div><p class="note">{escape(LEGEND)}</p>'
+            yield f"<tr><th>{safe(first)}</th>"
+            yield "".join(f'<td data-of="{escape(name)}">{safe(cell)}</td>' for name, cell in told) + "</tr>"
+        yield f'</tbody></table></div><p class="note">{escape(f"{LEGEND} {_withheld(summary)}".strip())}</p>'
     yield "</section>"
 
 
@@ -91,10 +92,16 @@ def _table(summary: Mapping[str, Any]) -> tuple[list[str], Sequence[list[str]]]:
     rows = []
     for one in summary.get("probes") or ():
         level = by_level.get(one["level"], {"level": one["level"]})
-        figures = [number(one[name][part], scale=scale) for _, name, part, scale in _COLUMNS]
+        figures = [carried.cell(one[name], part, scale=scale) for _, name, part, scale in _COLUMNS]
         rows.append([loadpoint.short(level), f"{one['succeeded']}/{one['n']}", *figures])
     return names, rows
 
 
-def _safe(text: object) -> str:
-    return escape(clean(text))
+def _withheld(summary: Mapping[str, Any]) -> str:
+    """Why some cells have a dash with a star; empty if none has."""
+    entries = summary.get("probes") or ()
+    keys = [
+        key for one in entries for _, name, part, _ in _COLUMNS for key in carried.withheld(one[name], [part])
+    ]
+    said = carried.says(keys, "probes")
+    return f"{NULL}* {said}" if said else ""
