@@ -1,17 +1,19 @@
 """The `tokenswarm` command: what is not a Locust run. Load itself is started with `locust -f ...`."""
 
 import argparse
-import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from harness import __version__, collect, demo, sizing
+from harness.bundles import cli as bundle
+from harness.bundles import rerun
 from harness.campaign import cli as campaign
+from harness.compare import cli as compare
 from harness.errors import ConfigError
 from harness.grafana import cli as dashboards
 from harness.influx import replay
+from harness.report import cli as report
 from harness.selftest import cli as selftest
 from harness.servers import cli as serve_backend
 from harness.simulator import cli as simulator
@@ -67,21 +69,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     listing.set_defaults(run=_options)
-    report = subparsers.add_parser(
-        "report",
-        help="print a run's tables and write its reports again",
-        description="Print a run's tables and write its summary.json, levels.csv and report.html again, from its\n"
-        "requests.parquet or, after a crash, from the journal the run left.",
-        epilog="Example:\n  tokenswarm report results/20261121T101500Z-llamacpp-native-1a2b3c",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_argument("directory", type=Path, metavar="RUN", help="a run directory")
-    report.set_defaults(run=_report)
+    report.add_parser(subparsers)
     collect.add_parser(subparsers)
     dashboards.add_parser(subparsers)
     sizing.add_parser(subparsers)
     replay.add_parser(subparsers)
     campaign.add_parser(subparsers)
+    bundle.add_parser(subparsers)
+    rerun.add_parser(subparsers)
+    compare.add_parser(subparsers)
     return parser
 
 
@@ -96,23 +92,3 @@ def _options(_: argparse.Namespace) -> int:
     print("\nExample:\n  locust -f locustfiles/openai.py --host http://127.0.0.1:8000 --headless \\")
     print("      --levels 1,2,4,8 --requests-per-level 40 --prompt-tokens normal:550,150 --output-tokens 150")
     return 0
-
-
-def _report(args: argparse.Namespace) -> int:
-    from harness import results, rows, tables  # noqa: PLC0415  # pandas takes a second to import
-
-    summary = results.rebuild(args.directory)
-    run = results.load_run(args.directory)
-    print(tables.maritaca(rows.load(args.directory / "requests.parquet", without=["chunk_gaps_us"]), summary))
-    print(tables.render(summary, run["settings"], run_dir=args.directory))
-    for path in results.unmerged(args.directory, run):
-        print(
-            f"tokenswarm report: {path.name} may hold more than these results: "
-            f"`tokenswarm collect {shlex.quote(str(args.directory))}` merges it",
-            file=sys.stderr,
-        )
-    return 0 if summary["complete"] else 5
-
-
-if __name__ == "__main__":
-    sys.exit(main())
