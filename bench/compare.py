@@ -32,6 +32,7 @@ from harness.compare import comparison, runs
 from harness.compare.comparison import Comparison
 from harness.compare.figures import FIGURES, Measured, Part
 from harness.compare.judge import Options
+from harness.compare.likeness import Sources
 from harness.compare.runs import Level, Run
 from harness.errors import ConfigError
 from harness.servers.process import Server, free_port, running
@@ -43,6 +44,7 @@ REPEATS: Final = 10
 USERS: Final = "4"  # of real runs: every level more is ten seconds more a run
 SLOWER: Final = 1.05
 TRIES: Final = 3
+NOTHING: Final = Sources.of({})
 
 # A step that reads the prompts of all users at once, then one that decodes: TTFT is the first, and has one mode. Sizes are such
 # that a pass takes just under a second, for Locust looks once a second whether a level is over.
@@ -109,7 +111,7 @@ def drawn(rng: random.Random, noise: Noise, passes: int, slower: float, name: st
                 1,
             )
         )
-    return Run(Path(name), name, name, {}, {}, (), tuple(levels), "valid", (), complete=True)
+    return Run(Path(name), name, name, {}, {}, NOTHING, tuple(levels), "valid", (), complete=True)
 
 
 def _figure(rng: random.Random, noise: Noise, name: str, common: Sequence[float], slower: float) -> Measured:
@@ -242,11 +244,13 @@ def made(server: Server, name: str, keep: Path) -> float:
     raise ConfigError(f"{name}: {TRIES} runs were invalid; leave the machine alone and go on")
 
 
-def real(pairs: int, keep: Path) -> None:
+def real(pairs: int, slowed: int, keep: Path) -> None:
     """Make what runs are missing, then judge all pairs."""
-    names = [(f"base-{at}a", f"base-{at}b", f"slow-{at}") for at in range(1, pairs + 1)]
+    names = [
+        (f"base-{at}a", f"base-{at}b", f"slow-{at}" if at <= slowed else None) for at in range(1, pairs + 1)
+    ]
     took: list[float] = []
-    missing = [name for some in names for name in some if not (keep / name).is_dir()]
+    missing = [name for some in names for name in some if name and not (keep / name).is_dir()]
     seed = random.SystemRandom().randrange(10**6)
     with serving(1.0, seed) as base, serving(SLOWER, seed + 1) as slow:
         for name in missing:
@@ -260,17 +264,18 @@ def real(pairs: int, keep: Path) -> None:
     print(json.dumps(told, indent=2))
 
 
-def judge(keep: Path, names: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+def judge(keep: Path, names: Sequence[tuple[str, str, str | None]]) -> dict[str, Any]:
     """What came of all pairs."""
     equal, slow = Score(Counter()), Score(Counter())
     noise = []
     for first, second, slowed in names:
-        one, two, three = (runs.load(keep / name) for name in (first, second, slowed))
+        one, two = runs.load(keep / first), runs.load(keep / second)
         equal.add(comparison.of_runs([one, two], Options()), 1.0)
-        slow.add(comparison.of_runs([two, three], Options()), SLOWER)
+        if slowed:
+            slow.add(comparison.of_runs([two, runs.load(keep / slowed)], Options()), SLOWER)
         noise += list(_noise(one))
     return {
-        "pairs": len(names),
+        "pairs": {"equal": len(names), "slowed": sum(1 for *_, slowed in names if slowed)},
         "passes": REPEATS,
         "requests_per_pass": PER_PASS,
         "equal": dict(equal.verdicts),
@@ -280,7 +285,7 @@ def judge(keep: Path, names: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
         "coverage_equal": equal.covered / equal.intervals,
         "ttft_p50_change_mean": {
             "equal": _mean(equal.changes or []),
-            "slowed": _mean(slow.changes or []),
+            "slowed": _mean(slow.changes) if slow.changes else None,
         },
         "noise_of_a_pass": {
             name: _mean([sd for figure, sd in noise if figure == name]) for name in dict(noise)
@@ -314,7 +319,10 @@ def main() -> int:
         "--count", type=int, default=1000, metavar="N", help="comparisons a row of --simulate"
     )
     parser.add_argument("--seed", type=int, default=1, help="of --simulate")
-    parser.add_argument("--pairs", type=int, default=100, metavar="N", help="real pairs of each kind")
+    parser.add_argument("--pairs", type=int, default=100, metavar="N", help="real pairs of equal runs")
+    parser.add_argument(
+        "--slowed", type=int, metavar="N", help="rounds that have a slowed pair, too (default: all)"
+    )
     parser.add_argument(
         "--keep",
         type=Path,
@@ -327,7 +335,7 @@ def main() -> int:
         if args.simulate:
             simulate(args.count, args.seed)
         else:
-            real(args.pairs, args.keep)
+            real(args.pairs, args.pairs if args.slowed is None else args.slowed, args.keep)
     except ConfigError as error:
         print(f"bench/compare.py: error: {error}", file=sys.stderr)
         return 2

@@ -231,17 +231,53 @@ def test_unknown_settings_are_refused(base: Path, say: Say) -> None:
     assert "no setting that has to be the same" in refusal(say, base, base, "--allow-different", "sede")
 
 
-def test_datasets_are_compared_by_content(tmp_path: Path, say: Say) -> None:
-    """Another folder is the same dataset if its hash is, and the same name is another if it is not."""
+def test_files_are_compared_by_content(tmp_path: Path, say: Say) -> None:
+    """Another folder is the same file if its hash is, and the same name is another if it is not; also inside a setting."""
 
-    def hashed(word: str) -> Callable[[dict[str, Any], dict[str, Any]], None]:
-        return lambda run, _: run.update(datasets=[{"dataset": "d", "entries": 3, "sha256": word}])
+    def hashed(given: str, word: str) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+        return lambda run, _: run.update(data=[{"option": "--dataset", "given": given, "sha256": word * 64}])
 
-    base = directory(tmp_path / "base", two_levels("b"), dataset="/a/x.jsonl", edit=hashed("1"))
-    moved = directory(tmp_path / "moved", two_levels("n"), dataset="/b/y.jsonl", edit=hashed("1"))
-    other = directory(tmp_path / "other", two_levels("n"), dataset="/a/x.jsonl", edit=hashed("2"))
-    assert say(base, moved)[0] == 0
-    assert "dataset: 1 / 2" in refusal(say, base, other)
+    def made(name: str, given: str, word: str, **more: Any) -> Path:
+        return directory(tmp_path / name, two_levels(name), edit=hashed(given, word), **more)
+
+    base = made("base", "/a/x.jsonl", "1", dataset="/a/x.jsonl")
+    assert say(base, made("moved", "/b/y.jsonl", "1", dataset="/b/y.jsonl"))[0] == 0
+    other = made("other", "/a/x.jsonl", "2", dataset="/a/x.jsonl")
+    assert "dataset: sha256:111111111111 / sha256:222222222222" in refusal(say, base, other)
+    trace = made("trace", "/a/t.csv", "3", arrivals="trace:/a/t.csv")
+    assert say(trace, made("there", "t.csv", "3", arrivals="trace:t.csv"))[0] == 0
+    assert "arrivals" in refusal(say, trace, made("late", "t.csv", "4", arrivals="trace:t.csv"))
+    mixed = made("mixed", "/a/x.jsonl", "1", mix=["a:1 dataset=/a/x.jsonl"])
+    assert say(mixed, made("mixed2", "x.jsonl", "1", mix=["a:1 dataset=x.jsonl"]))[0] == 0
+    assert "mix" in refusal(say, mixed, made("mixed3", "x.jsonl", "5", mix=["a:1 dataset=x.jsonl"]))
+
+
+def test_datasets_without_hashes_are_compared_by_name_and_size(tmp_path: Path, say: Say) -> None:
+    """What an older version left."""
+
+    def made(name: str, path: str, entries: int) -> Path:
+        def edit(run: dict[str, Any], _summary: dict[str, Any]) -> None:
+            run["datasets"] = [{"dataset": path, "entries": entries}]
+
+        return directory(tmp_path / name, two_levels(name), dataset=path, edit=edit)
+
+    base = made("base", "/a/x.jsonl", 3)
+    assert say(base, made("moved", "/b/x.jsonl", 3))[0] == 0
+    assert "x.jsonl of 3 entries / x.jsonl of 4 entries" in refusal(say, base, made("grown", "/a/x.jsonl", 4))
+
+
+def test_another_locustfile_is_another_load(tmp_path: Path, say: Say) -> None:
+    """Where both runs noted what was in it."""
+
+    def code(word: str) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+        return lambda run, _: run.update(invocation={"locustfiles": [{"sha256": word * 64}], "imports": []})
+
+    base = directory(tmp_path / "base", two_levels("b"), edit=code("1"))
+    assert say(base, directory(tmp_path / "same", two_levels("s"), edit=code("1")))[0] == 0
+    assert say(base, directory(tmp_path / "old", two_levels("o")))[0] == 0
+    assert "--allow-different locustfile" in refusal(
+        say, base, directory(tmp_path / "new", two_levels("n"), edit=code("2"))
+    )
 
 
 def test_levels_of_one_run_are_not_compared(base: Path, tmp_path: Path, say: Say) -> None:

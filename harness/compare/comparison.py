@@ -170,7 +170,7 @@ def _check(run: Run) -> None:
 
 
 def _unlike(base: Run, new: Run) -> tuple[list[Other], list[Other]]:
-    shaping, other = likeness.differences(base.settings, new.settings, (base.datasets, new.datasets))
+    shaping, other = likeness.differences(base.settings, new.settings, (base.sources, new.sources))
     return shaping, [*other, *likeness.told(base.facts, new.facts)]
 
 

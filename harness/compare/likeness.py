@@ -11,10 +11,19 @@ from typing import Any, Final
 
 from harness.errors import ConfigError
 
-__all__ = ["SHAPING", "Other", "allowed", "differences"]
+__all__ = ["SHAPING", "Other", "Sources", "allowed", "differences", "told"]
 
 SHAPING: Final = (
-    *("backend", "api_mode", "prompt_tokens", "output_tokens", "lengths", "prompt_levels", "output_levels"),
+    *(
+        "backend",
+        "api_mode",
+        "locustfile",
+        "prompt_tokens",
+        "output_tokens",
+        "lengths",
+        "prompt_levels",
+        "output_levels",
+    ),
     *("levels", "rates", "arrivals", "search", "speed_up", "max_concurrency", "users"),
     *("requests_per_level", "requests_per_user", "seconds_per_level", "refill"),
     *("warmup", "warmup_s", "warmup_auto", "cooldown_s", "spawn_rate", "run_time_s"),
@@ -22,10 +31,41 @@ SHAPING: Final = (
     *("turns", "turn_tokens", "think_time", "stream", "exact_output", "extra_body", "prompt_ids"),
     *("cache_salt", "drop_answers_under", "retry_after", "seed", "probe_every_s", "probe_tokens"),
 )
-_FILES: Final = {"lengths", "template", "dataset"}  # paths: another machine has another folder
+_FILES: Final = {
+    "lengths",
+    "template",
+    "dataset",
+    "arrivals",
+}  # may be paths: another machine has another folder
 _OF_A_LANE: Final = ("stream", "prompt_tokens", "output_tokens")  # as they came to be for a class of users
 _NOT_WORTH_SAYING: Final = {"anchor_unix_ns", "results_dir", "metrics_page", "users"}
-_HASHES: Final = ("sha256", "hash", "digest")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a run was made of beside its settings, as far as run.json tells."""
+
+    digests: Mapping[str, str]  # SHA-256 of files, by how settings name them
+    code: tuple[str, ...]  # SHA-256 of locustfiles and what they import
+    entries: Mapping[str, object]  # of each dataset, how many
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any]) -> "Sources":
+        """Of a run.json; an older one tells less."""
+        invocation = _mapping(run.get("invocation"))
+        code = [*_list(invocation.get("locustfiles")), *_list(invocation.get("imports"))]
+        return cls(
+            {
+                str(one["given"]): str(one["sha256"])
+                for one in map(_mapping, _list(run.get("data")))
+                if one.get("given") and one.get("sha256")
+            },
+            tuple(sorted(str(one["sha256"]) for one in map(_mapping, code) if one.get("sha256"))),
+            {
+                str(one.get("dataset")): one.get("entries")
+                for one in map(_mapping, _list(run.get("datasets")))
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +93,10 @@ def allowed(given: Sequence[str]) -> frozenset[str]:
 
 
 def differences(
-    base: Mapping[str, Any], new: Mapping[str, Any], datasets: tuple[Sequence[Any], Sequence[Any]]
+    base: Mapping[str, Any], new: Mapping[str, Any], sources: tuple[Sources, Sources]
 ) -> tuple[list[Other], list[Other]]:
     """(what shapes the load, what does not) and differs between two runs' settings, of run.json."""
-    shaping = list(_shaping(base, new, datasets))
+    shaping = list(_shaping(base, new, sources))
     names = [*base, *(name for name in new if name not in base)]
     other = [name for name in names if name not in {*SHAPING, *_NOT_WORTH_SAYING}]
     return shaping, list(
@@ -75,7 +115,7 @@ def told(base: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> I
 
 
 def _shaping(
-    base: Mapping[str, Any], new: Mapping[str, Any], datasets: tuple[Sequence[Any], Sequence[Any]]
+    base: Mapping[str, Any], new: Mapping[str, Any], sources: tuple[Sources, Sources]
 ) -> Iterator[Other]:
     lanes = _mapping(base.get("users")), _mapping(new.get("users"))
     single = max(map(len, lanes)) <= 1
@@ -85,14 +125,44 @@ def _shaping(
             if single:
                 continue
             one, other = _lanes(lanes[0]), _lanes(lanes[1])
+        elif name == "locustfile":
+            one, other = (_digest(" ".join(side.code)) for side in sources)
+            if not (one and other):  # an older run.json does not tell
+                continue
         elif single and name in _OF_A_LANE and all(lanes):
             one, other = (next(iter(_lanes(lane).values())).get(name) for lane in lanes)
-        elif name in _FILES:
-            one, other = _file(one), _file(other)
-        if name == "dataset":
-            one, other = _contents(one, other, datasets)
+        one, other = _files(name, (one, other), sources)
         if not _alike(one, other):
             yield Other(name, _words(one), _words(other))
+
+
+def _files(name: str, values: tuple[Any, Any], sources: tuple[Sources, Sources]) -> tuple[Any, Any]:
+    """Settings with files as what is in them, where both runs know: their hashes, else their names and entries."""
+    hashed = [_hashed(value, side.digests) for value, side in zip(values, sources, strict=True)]
+    if all(now != before for now, before in zip(hashed, values, strict=True)):
+        return hashed[0], hashed[1]
+    if name not in _FILES:
+        return values
+    counts = [side.entries.get(str(value)) for value, side in zip(values, sources, strict=True)]
+    named = [re.split(r"[/\\]", value)[-1] if isinstance(value, str) else value for value in values]
+    if all(counts) and counts[0] != counts[1]:
+        named = [f"{value} of {count} entries" for value, count in zip(named, counts, strict=True)]
+    return named[0], named[1]
+
+
+def _hashed(value: Any, digests: Mapping[str, str]) -> Any:  # noqa: ANN401  settings are JSON
+    """A setting with the hashes of the files it names in place of their names."""
+    if isinstance(value, list):
+        return [_hashed(one, digests) for one in value]
+    if isinstance(value, str):
+        for given in sorted(digests, key=len, reverse=True):
+            value = value.replace(given, _digest(digests[given]))
+    return value
+
+
+def _digest(sha256: str) -> str:
+    """Enough of a hash to tell and to find."""
+    return " ".join(f"sha256:{one[:12]}" for one in sha256.split())
 
 
 def _lanes(users: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -100,27 +170,8 @@ def _lanes(users: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {str(name): {key: _mapping(lane).get(key) for key in _OF_A_LANE} for name, lane in users.items()}
 
 
-def _file(value: Any) -> Any:  # noqa: ANN401  settings are JSON
-    return re.split(r"[/\\]", value)[-1] if isinstance(value, str) else value
-
-
-def _contents(one: Any, other: Any, datasets: tuple[Sequence[Any], Sequence[Any]]) -> tuple[Any, Any]:  # noqa: ANN401
-    """A dataset by what is in it, where both runs know: by its hash, else by its name and its number of entries."""
-    hashes = [_told_of(side, _HASHES) for side in datasets]
-    if all(hashes):
-        return hashes[0], hashes[1]
-    sizes = [_told_of(side, ("entries",)) for side in datasets]
-    if one == other and all(sizes) and sizes[0] != sizes[1]:
-        return (
-            f"{_words(one)} of {_words(sizes[0])} entries",
-            f"{_words(other)} of {_words(sizes[1])} entries",
-        )
-    return one, other
-
-
-def _told_of(datasets: Sequence[Any], names: Sequence[str]) -> list[str]:
-    found = [next((one[name] for name in names if one.get(name)), None) for one in map(_mapping, datasets)]
-    return [str(one) for one in found] if None not in found else []
+def _list(value: Any) -> list[Any]:  # noqa: ANN401
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401

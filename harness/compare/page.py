@@ -33,25 +33,10 @@ _CSS: Final = """
 _CLASSES: Final = {"regression": "worse", "improvement": "better", "unclear": "unclear"}
 _CHECKED: Final = {"beyond": "worse", "unclear": "unclear"}
 
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} - tokenswarm</title>
-<style>{css}</style></head>
-<body><main>
-{body}
-</main>
-{scripts}
-</body></html>
-"""
-
 
 def render(found: Comparison) -> str:
     """The page."""
     drawn = list(charts(found))
-    scripts = plotly_js.sources() if drawn else ()
     rows = _two(found) if len(found.new) == 1 else _many(found)
     body = [
         *_head(found),
@@ -61,13 +46,8 @@ def render(found: Comparison) -> str:
         *_remarks(found),
         "<footer>tokenswarm compare. Everything is computed from the runs' summary.json and run.json.</footer>",
     ]
-    return _PAGE.format(
-        policy=embed.policy(scripts),
-        title=safe(f"{found.verdict}: {found.names[-1]} against {found.names[0]}", SHORT),
-        css=CSS + _CSS,
-        body="\n".join(body),
-        scripts="\n".join(embed.scripts(scripts)),
-    )
+    title = f"{found.verdict}: {found.names[-1]} against {found.names[0]}"
+    return embed.document(title, body, plotly_js.sources() if drawn else (), CSS + _CSS)
 
 
 def _head(found: Comparison) -> Iterator[str]:

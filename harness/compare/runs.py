@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from harness import results
 from harness.compare.figures import FIGURES, Figure, Measured, Part
+from harness.compare.likeness import Sources
 from harness.errors import ConfigError
 
 __all__ = ["Level", "Run", "load"]
@@ -42,7 +43,7 @@ class Run:
     name: str  # --run-name, else the run id
     settings: Mapping[str, Any]
     facts: Mapping[str, Any]  # versions and host, of run.json
-    datasets: tuple[Any, ...]
+    sources: Sources
     levels: tuple[Level, ...]
     verdict: str
     reasons: tuple[str, ...]
@@ -77,8 +78,8 @@ def load(path: Path) -> Run:
         run_id=run_id,
         name=str(settings.get("run_name") or run_id),
         settings=settings,
-        facts={name: run.get(name) for name in ("versions", "host")},
-        datasets=tuple(_Place(path / "run.json", "datasets", run.get("datasets") or []).items()),
+        facts={name: run.get(name) for name in ("versions", "host", "source")},
+        sources=Sources.of(run),
         levels=tuple(_levels(place.at("levels"))),
         verdict=status,
         reasons=tuple(one.text() for one in verdict.at("reasons").places()),

@@ -15,9 +15,9 @@ __all__ = [
     "WORDS",
     "change",
     "changed",
+    "checked",
     "headline",
     "interval",
-    "least_passes",
     "legend",
     "name_of",
     "remarks",
@@ -123,6 +123,9 @@ def _of_rules(found: Comparison) -> Iterator[str]:
             yield f"{count} of {len(words)} limits {what}"
     if not words:
         yield "no limit could be looked at"
+    every = [one.word for one in found.found]
+    if worse := every.count("regression"):
+        yield f"beside the limits, and not judged: {worse} of {len(every)} figures worse beyond noise"
 
 
 def _advice(found: Comparison) -> Iterator[str]:
@@ -139,15 +142,6 @@ def _advice(found: Comparison) -> Iterator[str]:
     withheld = {one.cell.figure.key or "" for one in reasons if one.cell.why}
     if needs := [carried.NEED[key] for key in withheld if key in carried.NEED]:
         yield f"a percentile of too few requests is not judged: give --requests-per-level {max(needs)} or more"
-
-
-def least_passes(found: Comparison) -> str:
-    """`10 passes`, or `3 to 10`; of what was compared."""
-    counts = {count for one in found.found if not one.cell.why for count in one.cell.passes}
-    if not counts:
-        return "no pass"
-    low, high = min(counts), max(counts)
-    return f"{low} pass{'es' * (low != 1)}" if low == high else f"{low} to {high} passes"
 
 
 def _passes(passes: int | None) -> str:

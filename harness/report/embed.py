@@ -1,4 +1,4 @@
-"""Charts in the page: an empty place each, its figure as JSON beside it, and once, at the end, the scripts that draw.
+"""A page around its body, and charts in it: an empty place each, its figure as JSON beside it, and once, at the end, the scripts that draw.
 
     <figure class="chart"> caption, note, <div class="plot" id="plot-KEY">, <script type="application/json" id="data-KEY">
 
@@ -11,16 +11,30 @@ past everything else could still neither run nor send anything.
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
 import orjson
 
 from harness.report.material import Chart
-from harness.report.text import safe
+from harness.report.text import SHORT, safe
 
-__all__ = ["charts", "policy", "scripts"]
+__all__ = ["charts", "document", "policy", "scripts"]
+
+_PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title} - tokenswarm</title>
+<style>{css}</style></head>
+<body><main>
+{body}
+</main>
+{scripts}
+</body></html>
+"""
 
 _NO_SCRIPT: Final = '<noscript><p class="note">The charts need JavaScript. Every figure that they are of is in the tables below.</p></noscript>'
 
@@ -28,6 +42,17 @@ _ESCAPES: Final = {
     ord(character): f"\\u{ord(character):04x}"
     for character in ("<", ">", "&", "\N{LINE SEPARATOR}", "\N{PARAGRAPH SEPARATOR}")
 }
+
+
+def document(title: str, body: Iterable[str], sources: Sequence[str], css: str) -> str:
+    """The whole page: its body's HTML, and the scripts that it may run."""
+    return _PAGE.format(
+        policy=policy(sources),
+        title=safe(title, SHORT),
+        css=css,
+        body="\n".join(body),
+        scripts="\n".join(scripts(sources)),
+    )
 
 
 def charts(drawn: Sequence[Chart]) -> Iterator[str]:

@@ -35,7 +35,8 @@ def timeline(material: Material, moments: Moments) -> Iterator[Chart]:
     if not len(rows) or moments.origin_ns is None:
         return
     drawn = list(_bars(moments, rows, moments.origin_ns))
-    height = max(220, min(560, 110 + 8 * len(rows)))
+    height = max(300, min(560, 110 + 8 * len(rows)))
+    whole = {"dtick": 1} if len(rows) <= 10 else {}  # a request is no fraction
     yield Chart(
         key="timeline",
         title="Requests in time: waiting for the first content, and getting the rest",
@@ -46,7 +47,7 @@ def timeline(material: Material, moments: Moments) -> Iterator[Chart]:
                 barmode="overlay",
                 bargap=0.15 if len(rows) < 100 else 0,
                 xaxis=axis("seconds since load began"),
-                yaxis=axis("requests, in order of sending", autorange="reversed", showgrid=False, rangemode="normal", tickformat="d"),
+                yaxis=axis("requests, in order sent", autorange="reversed", showgrid=False, rangemode="normal", tickformat="d", **whole),
             ),
         ),
         note=note(rule, "An answer that is not streamed is waited for to its end."),

@@ -39,20 +39,6 @@ _FOOTER: Final = (
     '<a href="levels.csv">levels.csv</a>.</footer>'
 )
 
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} - tokenswarm</title>
-<style>{css}</style></head>
-<body><main>
-{body}
-</main>
-{scripts}
-</body></html>
-"""
-
 Part = tuple[str, str, Sequence[str]]  # anchor, what the list of contents calls it, HTML
 
 
@@ -60,7 +46,6 @@ def render(material: Material) -> str:
     """The page."""
     summary, run = material.summary, material.run
     drawn = list(charts.charts(material))
-    scripts = plotly_js.sources() if drawn else ()
     parts = [part for part in _parts(material, list(embed.charts(drawn))) if part[2]]
     body = [
         *head.header(summary, material.settings, run),
@@ -74,13 +59,8 @@ def render(material: Material) -> str:
         ),
         _FOOTER,
     ]
-    return _PAGE.format(
-        policy=embed.policy(scripts),
-        title=safe(head.title(summary, material.settings), SHORT),
-        css=CSS,
-        body="\n".join(body),
-        scripts="\n".join(embed.scripts(scripts)),
-    )
+    title = head.title(summary, material.settings)
+    return embed.document(title, body, plotly_js.sources() if drawn else (), CSS)
 
 
 def _parts(material: Material, drawn: Sequence[str]) -> Iterator[Part]:
