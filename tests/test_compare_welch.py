@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import student
+from harness.compare.cells import Cell
+from harness.compare.figures import FIGURES
 from harness.compare.welch import MOST, Difference, holm, mean_of_logs, mean_of_shares
 
 values = st.lists(st.floats(1e-3, 1e6), min_size=2, max_size=12)
@@ -152,3 +154,12 @@ def test_coverage_with_unlike_noise(few: int, more: int, least: float) -> None:
 def test_students_quantiles_are_those_of_the_tables() -> None:
     """What this rests on."""
     assert student.quantile(0.975, 18) == pytest.approx(2.100922, abs=1e-6)
+
+
+def test_a_shares_interval_ends_where_shares_do() -> None:
+    """Two passes that differ much say little, but no error rate changes by more than 100 points."""
+    means = mean_of_shares([0.1, 0.9], [60, 60]), mean_of_shares([0.0, 0.2], [60, 60])
+    cell = Cell(0, "2 users", FIGURES["error_rate"], 0.5, 0.1, Difference(*means), (2, 2))
+    low, high = cell.difference.interval()
+    assert low < -1 < 1 < high
+    assert cell.interval() == (-1.0, 1.0)

@@ -61,11 +61,11 @@ class Cell:
         return math.expm1(at) if at < 700 else math.inf
 
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of `change`."""
+        """The 95 % interval of `change`; of a share it ends where shares do."""
         if self.difference is None:
             return None
-        low, high = self.difference.interval()
-        return self.change(low), self.change(high)
+        low, high = map(self.change, self.difference.interval())
+        return (max(-1.0, low), min(1.0, high)) if self.figure.is_share else (low, high)
 
 
 def cells(
