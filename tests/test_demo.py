@@ -181,7 +181,7 @@ def test_command_is_what_a_user_would_type(
     assert demo.main(_parsed("--levels", "1,3", "--results-dir", "my results")) == 0
     url = commands[0][commands[0].index("--host") + 1]
     assert capfd.readouterr().out.splitlines()[1] == (
-        f"$ locust -f {ROOT}/locustfiles/demo.py --host {url} --headless --levels 1,3 --requests-per-level 40 "
+        f"$ locust -f {ROOT}/locustfiles/demo.py --host {url} --headless --levels 1,3 --requests-per-level 60 "
         "--warmup 1 --results-dir 'my results'"
     )
     assert commands[0][:3] == [sys.executable, "-c", demo.LOCUST]
