@@ -28,7 +28,7 @@ def probes_summary(requests: pd.DataFrame, windows: Sequence[Window]) -> list[di
     """One entry for each level that has a window, by its key; empty if the run sent no probe at all.
 
     Each has `level`, `n` (probes due in its windows), `succeeded`, `failed`, `cancelled`, `errors{class: n}`, and
-    `ttft_ms`, `tpot_ms`, `e2e_ms`, each `{mean, median, std, p50, p90, p95, p99, max, n}`.
+    `ttft_ms`, `tpot_ms`, `e2e_ms`, each `{mean, median, std, p50, p90, p95, p99, max, n, withheld}`.
 
     Args:
         requests: the columns of `harness.rows.COLUMNS`, stamps in Unix ns.

@@ -230,6 +230,7 @@ def test_what_probes_say_of_each_level() -> None:
         "p99": pytest.approx(39.8),
         "max": pytest.approx(40),
         "n": 3,
+        "withheld": ["p90", "p95", "p99"],
     }
     assert (one["tpot_ms"]["mean"], one["e2e_ms"]["max"]) == (pytest.approx(10), pytest.approx(80))
     assert {name: two[name] for name in ("level", "n", "succeeded", "failed", "cancelled", "errors")} == {
