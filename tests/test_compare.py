@@ -72,6 +72,20 @@ def test_a_slowdown_of_five_per_cent_is_found(base: Path, tmp_path: Path, say: S
         assert one["low"] - 0.01 < true < one["high"] + 0.01
 
 
+def test_what_equal_runs_may_differ_by_is_no_regression(base: Path, tmp_path: Path, say: Say) -> None:
+    """Hardly any noise within runs: 0.8 % is not nothing, but nothing to be told of; 2 % is."""
+    quiet = [
+        directory(tmp_path / f"quiet{at}", two_levels(at, sd=0.001, ttft_ms=by))
+        for at, by in enumerate((1.0, 1.008, 1.02))
+    ]
+    code, told = say(*quiet[:2], "--json")
+    changed = [one for one in json.loads(told)["new"][0]["figures"] if one["figure"].startswith("ttft")]
+    assert code == 0
+    assert {one["word"] for one in changed} == {"same"}
+    assert all(0 < one["low"] < 0.01 and one["p"] < 1e-6 for one in changed)
+    assert say(quiet[0], quiet[2])[0] == 3
+
+
 def test_a_gain_is_said_and_is_no_regression(base: Path, tmp_path: Path, say: Say) -> None:
     """Less TTFT, more tokens/s."""
     new = directory(tmp_path / "new", two_levels("n", ttft_ms=0.9, system_output_tokens_per_s=1.1))

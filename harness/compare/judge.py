@@ -2,8 +2,8 @@
 
 Without `--fail-on`, of every figure at every level, with 95 % intervals:
 
-    regression     it got worse beyond noise, family-wise at 5 % over all that is looked at (Holm, two-sided), and by 1 % or
-                   more (a share: 0.1 points)
+    regression     it got worse by more than `LEAST`, beyond noise: family-wise at 5 % over all that is looked at (Holm,
+                   two-sided). Runs of the very same thing differ by about so much, which passes of one run do not tell
     improvement    the same, for the better
     same           else, if its interval rules out that it got worse by more than the margin
     unclear        else: more passes are needed
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from harness.compare.cells import Cell
+from harness.compare.figures import Figure
 from harness.compare.rules import Rule
 from harness.compare.welch import holm
 
@@ -46,7 +47,7 @@ Found = Literal["beyond", "within", "unclear"]
 Verdict = Literal["no regression", "inconclusive", "regression"]
 
 ALPHA: Final = 0.05  # family-wise, two-sided
-LEAST: Final = 0.01  # of a time or a rate
+LEAST: Final = 0.01  # of a time or a rate: what runs of the same thing may differ by
 LEAST_POINTS: Final = 0.001  # of a share
 CODES: Final[dict[Verdict, int]] = {"no regression": 0, "inconclusive": 6, "regression": 3}
 _ONE_PASS: Final = "one pass has no interval"
@@ -84,7 +85,7 @@ class Check:
 
 def judge(cells: Sequence[Cell], options: Options) -> list[Judged]:
     """The words of all cells together, which are one family."""
-    known = [cell.difference.p_other() for cell in cells if cell.difference is not None]
+    known = [cell.difference.p_other(_least(cell.figure)) for cell in cells if cell.difference is not None]
     fallen = iter(holm(known, ALPHA))
     return [
         _judged(cell, options, len(known), cell.difference is not None and next(fallen)) for cell in cells
@@ -97,17 +98,20 @@ def _judged(cell: Cell, options: Options, family: int, is_beyond_noise: bool) ->
         return Judged(cell, "not compared", None, cell.why)
     if worse is None:
         return _by_point(cell, options)
-    least = LEAST_POINTS if figure.is_share else LEAST
-    if is_beyond_noise and worse.estimate >= figure.size(least):
-        return Judged(cell, "regression")
-    if is_beyond_noise and worse.estimate <= figure.size(-least):
-        return Judged(cell, "improvement")
+    if is_beyond_noise:
+        return Judged(cell, "regression" if worse.estimate > 0 else "improvement")
     room = figure.size(options.margin) - worse.estimate
     if worse.interval()[1] <= figure.size(options.margin):
         return Judged(cell, "same")
     # Either it becomes clear that it is worse, or that it is not worse by the margin.
-    settled = worse.passes_for(worse.estimate, ALPHA / 2 / family), worse.passes_for(room, ALPHA / 2)
+    over = worse.estimate - _least(figure)
+    settled = worse.passes_for(over, ALPHA / 2 / family), worse.passes_for(room, ALPHA / 2)
     return Judged(cell, "unclear", min(settled))
+
+
+def _least(figure: Figure) -> float:
+    """The change that is none, on the scale on which the figure is compared."""
+    return figure.size(LEAST_POINTS if figure.is_share else LEAST)
 
 
 def _by_point(cell: Cell, options: Options) -> Judged:

@@ -102,9 +102,9 @@ class Difference:
         """One-sided p of `not below limit`."""
         return Difference(self.new, self.base).p_above(-limit)
 
-    def p_other(self) -> float:
-        """Two-sided p of `no difference`."""
-        return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
+    def p_other(self, least: float = 0.0) -> float:
+        """Two-sided p of `no difference of more than so much`."""
+        return min(1.0, 2 * min(self.p_above(least), self.p_below(-least)))
 
     def passes_for(self, distance: float, one_sided: float) -> int:
         """Passes a run at which a true distance of so much from a limit is told, in nine of ten cases.

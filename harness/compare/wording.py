@@ -6,7 +6,7 @@ from typing import Final
 from harness import carried
 from harness.compare.cells import Cell
 from harness.compare.comparison import Comparison, clip
-from harness.compare.judge import ALPHA, Check, Found, Judged, Word
+from harness.compare.judge import ALPHA, LEAST, LEAST_POINTS, Check, Found, Judged, Word
 from harness.compare.welch import MOST
 from harness.grid import NULL, number
 
@@ -189,7 +189,7 @@ def legend(found: Comparison) -> str:
     judged = (
         "the rules of --fail-on are judged, nothing else"
         if found.options.rules
-        else f"a regression is a worsening beyond noise (family-wise {ALPHA:.0%}, Holm) of 1 % or more, a share's of 0.1 points"
+        else f"a regression is a worsening by more than {LEAST:.0%} (a share's: {100 * LEAST_POINTS:g} points), beyond noise (family-wise {ALPHA:.0%}, Holm)"
     )
     return (
         "Values are means over passes, geometric but for shares. The change is new against base with its 95 % interval "

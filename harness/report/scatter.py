@@ -20,6 +20,7 @@ __all__ = ["chosen", "scatters"]
 
 SEED: Final = 20_260_712
 POINTS: Final = 1_500  # of each of the two figures
+FEW: Final = 5  # tokens between the least and the most: every one has a mark
 _FIGURES: Final = (
     ("prompt_tokens", "ttft_ms", "prompt-ttft", "Prompt tokens against TTFT, ms", "prompt tokens", "TTFT, ms"),
     ("output_tokens", "e2e_ms", "output-e2e", "Output tokens against E2E, ms", "output tokens", "E2E, ms"),
@@ -52,13 +53,15 @@ def scatters(material: Material, moments: Moments) -> Iterator[Chart]:
             if len(rows)
         ]
         shown = sum(map(len, picked))
-        wide = log_if_wide(times[np.concatenate(picked)].tolist())
+        every = np.concatenate(picked)
+        wide = log_if_wide(times[every].tolist())
+        whole = {"dtick": 1} if np.ptp(sizes[every]) < FEW else {}  # a token is no fraction
         yield Chart(
             key=key,
             title=title,
             figure=figure(
                 drawn,
-                layout(xaxis=axis(x), yaxis=axis(y, **wide), showlegend=len(drawn) > 1),
+                layout(xaxis=axis(x, **whole), yaxis=axis(y, **wide), showlegend=len(drawn) > 1),
             ),
             note=note(
                 f"{shown:,} of {of_all:,} requests"
