@@ -35,6 +35,8 @@ def quantile(p: float, df: float) -> float:
     """The t with P(T <= t) = p, for 0 < p < 1."""
     if p == 0.5:
         return 0.0
+    if df >= _NORMAL:
+        return NormalDist().inv_cdf(p)
     if p < 0.5:
         return -_upper(p, df)
     return _upper(1 - p, df)

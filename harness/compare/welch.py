@@ -26,7 +26,6 @@ __all__ = ["MOST", "Difference", "Mean", "holm", "mean_of_logs", "mean_of_shares
 
 MOST: Final = 1000  # passes: more is no advice
 _POWER: Final = 0.9
-_NORMAL_FROM: Final = 1e6  # degrees of freedom
 _EXPANDED_FROM: Final = 30
 
 
@@ -41,7 +40,7 @@ class Mean:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Student's interval of this mean alone."""
-        half = _quantile((1 + confidence) / 2, self.dof) * math.sqrt(self.variance)
+        half = student.quantile((1 + confidence) / 2, self.dof) * math.sqrt(self.variance)
         return self.value - half, self.value + half
 
 
@@ -88,7 +87,7 @@ class Difference:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The confidence interval of the difference."""
-        half = _quantile((1 + confidence) / 2, self.dof) * self.error
+        half = student.quantile((1 + confidence) / 2, self.dof) * self.error
         return self.estimate - half, self.estimate + half
 
     def p_above(self, limit: float) -> float:
@@ -96,7 +95,7 @@ class Difference:
         over = self.estimate - limit
         if not self.error:  # every pass alike: then the passes' word is all there is
             return 0.0 if over > 0 else 1.0
-        return _cdf(-over / self.error, self.dof)
+        return student.cdf(-over / self.error, self.dof)
 
     def p_below(self, limit: float) -> float:
         """One-sided p of `not below limit`."""
@@ -141,17 +140,9 @@ def holm(ps: Sequence[float], alpha: float) -> list[bool]:
     return fallen
 
 
-def _quantile(p: float, dof: float) -> float:
-    return student.quantile(p, dof) if dof < _NORMAL_FROM else NormalDist().inv_cdf(p)
-
-
 def _nearly(p: float, dof: float) -> float:
     """The quantile for advice: from 30 degrees of freedom on by Fisher and Cornish's expansion, good to three digits."""
     if dof < _EXPANDED_FROM:
-        return _quantile(p, dof)
+        return student.quantile(p, dof)
     z = NormalDist().inv_cdf(p)
     return z + (z**3 + z) / (4 * dof) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * dof**2)
-
-
-def _cdf(t: float, dof: float) -> float:
-    return student.cdf(t, dof) if dof < _NORMAL_FROM else NormalDist().cdf(t)

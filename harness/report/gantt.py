@@ -85,7 +85,7 @@ def _rule(shown: int, of_all: int, where: str) -> str:
 def _first(rows: Rows, start: Ints) -> Rows:
     """So many as are shown, the earliest first."""
     if len(rows) > MOST:
-        rows = rows[np.argpartition(start[rows], MOST)[:MOST]] if len(rows) > MOST else rows
+        rows = rows[np.argpartition(start[rows], MOST)[:MOST]]
     return rows[np.lexsort((rows, start[rows]))]
 
 
