@@ -18,12 +18,11 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 from locust.web import WebUI
 
-from harness import files, options
+from harness import files, options, web
 from harness.cautions import cautions
 from harness.distributed import bundle
 from harness.errors import ConfigError
 from harness.fired import fire
-from harness.grafana import web_link
 from harness.influx import watch
 from harness.lane import UserClass, share_of
 from harness.load import LOCAL, Load
@@ -157,12 +156,8 @@ class Session:
 
     def listen(self) -> None:
         """Follow Locust's events from here on."""
-        if self.web_ui is not None and watch.has_dashboard(os.environ):
-            web_link.add(
-                self.web_ui,
-                lambda: self.run.watch.link if self.run else None,
-                parsed_options(self.environment).web_base_path,
-            )
+        if self.web_ui is not None:
+            web.open_site(self)
         on = self.environment.events
         on.test_start.add_listener(self._start)
         on.spawning_complete.add_listener(self._spawned)

@@ -23,7 +23,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     "locust": {
         *("plugin", "session", "shape", "users", "visitors", "fired"),
         "campaign.dry",
-        "grafana.web_link",
+        *("web", "web.bar", "web.site"),
         *(
             f"distributed.{name}"
             for name in ("assignment", "crew", "hardening", "incidents", "roster", "worker")

@@ -10,6 +10,8 @@ __all__ = ["Page"]
 class Page:
     """Locust's web UI, used as a browser does."""
 
+    url: str
+
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
 

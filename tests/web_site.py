@@ -1,0 +1,131 @@
+"""Locust's web UI with our pages, run as a user does: a process of its own, and workers where they are wanted.
+
+with serving(folder, "--host", server.url, file=VLLM, workers=2) as site:
+    tab.open(site.at("tokens"))
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import requests
+from locust_runs import _NOT_OURS, LOCUSTFILES
+from web_page import Page
+
+from harness.servers.process import free_port
+
+__all__ = ["Site", "serving"]
+
+DEMO: Final = LOCUSTFILES / "demo.py"
+
+
+@dataclass
+class Site(Page):
+    """One Locust with a web UI; `url` has its base path."""
+
+    port: int
+    results: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+    base: str = ""
+    workers_of: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.url = f"http://127.0.0.1:{self.port}{self.base}"
+
+    def at(self, page: str) -> str:
+        """The address of one of our pages, e.g. `tokens`."""
+        return f"{self.url}/tokenswarm/{page}"
+
+    @property
+    def said(self) -> str:
+        """What the master, or the one process, has printed."""
+        return self.log.read_text(errors="replace")
+
+    @property
+    def runs(self) -> list[Path]:
+        """Run directories whose results are written, by name."""
+        return sorted(path.parent for path in self.results.glob("*/report.html"))
+
+
+@contextmanager
+def serving(  # what a command line has
+    folder: Path,
+    *options: str,
+    file: Path = DEMO,
+    workers: int = 0,
+    base: str = "",
+    env: Mapping[str, str] = {},
+    worker_env: Mapping[str, str] = {},
+) -> Iterator[Site]:
+    """Start it in `folder` and wait until its page answers and its workers are there; end it all afterwards.
+
+    Any answer will do, the login's too; workers are not waited for where there is a login.
+    """
+    port, results = free_port(), folder / "results"
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not any(word in name for word in _NOT_OURS) and not name.lower().endswith("_proxy")
+    }
+    locust = [sys.executable, "-m", "locust", "-f", str(file), "--results-dir", str(results)]
+    web = ["--web-host", "127.0.0.1", "--web-port", str(port), *(["--web-base-path", base] if base else [])]
+    with ExitStack() as stack:
+
+        def begin(name: str, command: list[str], more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+            with (folder / f"{name}.log").open("wb") as log:
+                popen = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=clean | dict(more),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+            stack.callback(_end, popen)
+            return popen
+
+        link = free_port()
+        cluster = (
+            ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(link)]
+            if workers
+            else []
+        )
+        host = [] if "--host" in options else ["--host", "http://127.0.0.1:9"]  # where nobody listens
+        master = begin("locust", [*locust, *web, *cluster, *host, *options], env)
+        site = Site(port, results, folder / "locust.log", master, base)
+        for number in range(workers):
+            worker = [sys.executable, "-m", "locust", "-f", str(file), "--worker", "--master-port", str(link)]
+            worker += ["--results-dir", str(folder / f"worker-{number}")]
+            site.workers_of.append(begin(f"worker-{number}", worker, worker_env or env))
+        _await(site, workers)
+        yield site
+
+
+def _await(site: Site, workers: int) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert site.process.poll() is None, site.said
+        try:
+            answer = requests.get(f"{site.url}/", timeout=5, allow_redirects=False)
+            if answer.status_code == 302 or not workers or (answer.ok and site.workers() >= workers):
+                return
+        except requests.RequestException:
+            pass
+        assert time.monotonic() < deadline, site.said
+        time.sleep(0.1)
+
+
+def _end(popen: subprocess.Popen[bytes]) -> None:
+    popen.terminate()
+    try:
+        popen.wait(30)
+    except subprocess.TimeoutExpired:
+        popen.kill()
+        popen.wait()
