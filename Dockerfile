@@ -43,6 +43,7 @@ COPY --from=build /opt/tokenswarm /opt/tokenswarm
 COPY locustfiles /locustfiles
 COPY LICENSE /usr/share/doc/tokenswarm/LICENSE
 # The root file system may be read-only: what Python packages keep goes to /tmp, what a run leaves to /results.
+# The web UI listens at the container's every address: what reaches it is what `docker run --publish` says, e.g. 127.0.0.1:8089:8089.
 # (hadolint takes the TOKEN in TOKENSWARM for a secret. There is none in this image.)
 # hadolint ignore=DL3064
 ENV PATH=/opt/tokenswarm/bin:$PATH \
@@ -51,6 +52,7 @@ ENV PATH=/opt/tokenswarm/bin:$PATH \
     XDG_CACHE_HOME=/tmp/cache \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    LOCUST_WEB_HOST=0.0.0.0 \
     TOKENSWARM_RESULTS_DIR=/results
 WORKDIR /home/locust
 VOLUME /results

@@ -44,19 +44,14 @@ class Answer:
     @property
     def text(self) -> str:
         """Reasoning and answer in the order they came."""
-        whole = "".join(self.pieces)
-        try:
-            whole.encode()
-        except UnicodeEncodeError:  # halves of a character in two events; together they are one
-            whole = whole.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return whole
+        return mended("".join(self.pieces))
 
     @property
     def spoken(self) -> str:
         """The answer alone, as a chat's history has it."""
         if not self.thoughts:
             return self.text
-        return "".join(piece[self.thoughts.get(at, 0) :] for at, piece in enumerate(self.pieces))
+        return mended("".join(piece[self.thoughts.get(at, 0) :] for at, piece in enumerate(self.pieces)))
 
     def fail(self, error_class: ErrorClass, message: str) -> None:
         """Keep the first failure: what follows from it explains nothing."""
@@ -98,6 +93,15 @@ class Answer:
             said = getattr(delta, name)
             if said is not None:
                 setattr(self, name, said)
+
+
+def mended(text: str) -> str:
+    """Text that can be encoded: halves of a character in two events are one; what is left of halves is U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 _LAST_SAID = (

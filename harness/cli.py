@@ -5,10 +5,11 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
-from harness import __version__, collect, demo, sizing
+from harness import __version__, collect, demo, sizing, web_password
 from harness.bundles import cli as bundle
 from harness.bundles import rerun
 from harness.campaign import cli as campaign
+from harness.chat import cli as chat
 from harness.compare import cli as compare
 from harness.errors import ConfigError
 from harness.grafana import cli as dashboards
@@ -78,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_parser(subparsers)
     rerun.add_parser(subparsers)
     compare.add_parser(subparsers)
+    chat.add_parser(subparsers)
+    web_password.add_parser(subparsers)
     return parser
 
 

@@ -83,6 +83,7 @@ class Client:
         session: tuple[str, int] | None = None,
         number: int | None = None,
         hear: Callable[[RequestRecord, str], object] = lambda _record, _spoken: None,
+        watch: Callable[[Exchange], object] = lambda _exchange: None,
     ) -> RequestRecord:
         """Send one request and wait for its end.
 
@@ -95,10 +96,12 @@ class Client:
             session: id of the chat that it is a turn of, and which.
             number: its place in the sequence of its user class.
             hear: told what came of it, and the answer without reasoning.
+            watch: given the exchange before it begins, to look on; it must leave it as it is.
         """
         request_id = self.id_prefix + uuid4().hex
         request = self.backend.request(ask)
         exchange = Exchange(self._payload(request, request_id), self._has_content)
+        watch(exchange)
         try:
             self.engine.perform(exchange)
         finally:  # also when the greenlet is killed in mid-request: what was measured is kept

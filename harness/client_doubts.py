@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, Literal
 
-from harness.doubts import Finding
 from harness.journal import Window
+from harness.level_doubts import Finding
 from harness.seconds import Second
 
-__all__ = ["findings"]
+__all__ = ["KINDS", "Rule", "findings", "of_worker", "rules"]
 
 FEW: Final = 3.0  # seconds
 MANY: Final = 0.10  # of the seconds watched
@@ -34,6 +34,18 @@ BY_KERNEL: Final = 0.9  # of the reads
 UNREAD_MS: Final = (25.0, 75.0)  # token gaps are some 10 to 50 ms long
 
 Status = Literal["suspect", "invalid"]
+
+# What each of `rules` is about, in their order.
+KINDS: Final = (
+    "core_taken",
+    "throttled",
+    "squeezed",
+    "cpu",
+    "loop_late",
+    "loop_slow",
+    "sent_late",
+    "read_late",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +69,23 @@ def findings(rows: Sequence[Second], windows: Sequence[Window], *, capped: bool 
     for worker in workers:
         whose = f"worker {worker}: " if len(workers) > 1 else ""
         mine = [row for row in rows if row.worker == worker]
-        for status, reason in _of_worker(mine, windows, _rules(by_kernel=_by_kernel(mine), capped=capped)):
+        for status, reason in of_worker(mine, windows, rules(by_kernel=_by_kernel(mine), capped=capped)):
             found.append((status, whose + reason))
     return found
 
 
-def _of_worker(rows: Sequence[Second], windows: Sequence[Window], rules: Sequence[Rule]) -> Iterator[Finding]:
+def of_worker(
+    rows: Sequence[Second], windows: Sequence[Window], asked: Sequence[Rule], total_s: float | None = None
+) -> Iterator[Finding]:
+    """One worker's. `total_s`: of all its seconds, where `rows` are only those that some rule counts."""
     stretches = [("", rows), *_levels(rows, windows)]
     said: dict[int, tuple[Status, str]] = {}
-    for index, rule in enumerate(rules):
-        verdicts = [one for name, part in stretches if (one := _judge(rule, name, part))]
+    for index, rule in enumerate(asked):
+        verdicts = [one for name, part in stretches if (one := _judge(rule, name, part, total_s))]
         if verdicts:
             said[index] = min(verdicts, key=_better)  # the first of the worst
     for index, one in said.items():
-        others = [(_better(said[other]), other) for other in rules[index].told_by if other in said]
+        others = [(_better(said[other]), other) for other in asked[index].told_by if other in said]
         if all((_better(one), index) < other for other in others):
             yield one
 
@@ -96,9 +111,11 @@ def _levels(rows: Sequence[Second], windows: Sequence[Window]) -> Iterator[tuple
         )
 
 
-def _judge(rule: Rule, name: str, rows: Sequence[Second]) -> tuple[Status, str] | None:
+def _judge(
+    rule: Rule, name: str, rows: Sequence[Second], total_s: float | None = None
+) -> tuple[Status, str] | None:
     known = [(value, row) for row in rows if (value := rule.figure(row)) is not None]
-    total = sum(row.seconds for row in rows)
+    total = sum(row.seconds for row in rows) if total_s is None else total_s
     for status, limit, share in (
         ("invalid", rule.invalid, MANY),
         ("suspect", rule.suspect, MANY),
@@ -119,8 +136,8 @@ def _when(name: str, seconds: float, total: float) -> str:
     return f"{name.strip()} in {seconds:.0f} of {total:.0f} s".strip()
 
 
-def _rules(*, by_kernel: bool, capped: bool) -> tuple[Rule, ...]:
-    """In the order in which they are looked at; `told_by` counts in it."""
+def rules(*, by_kernel: bool, capped: bool) -> tuple[Rule, ...]:
+    """In the order in which they are looked at, that of `KINDS`; `told_by` counts in it."""
     late = LATE_MS[by_kernel]
     sends = (math.inf, math.inf) if capped else late
     return (

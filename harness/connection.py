@@ -5,18 +5,23 @@ to wait for this process are dated by when they reached the host. Where the kern
 macOS, it is our own clock's, right after the read. If one read takes several segments, the kernel tells
 the newest one's time. Under TLS the stamps are those of the encrypted bytes.
 
+Names are resolved here for the load, and connected to are only those of the addresses that `harness.allowed_hosts` permits: the
+very ones that were looked at, whatever the name may lead to a moment later.
+
 Through a proxy, `dns_ns` and `connect_ns` are the proxy's, with a tunnel's CONNECT in the latter. The answer to that
 has been read to its end before there is a connection to read from.
 """
 
 import contextlib
+import os
 import ssl
 import struct
 import sys
 
 from gevent import socket
 
-from harness import tunnel
+from harness import allowed_hosts, tunnel
+from harness.allowed_hosts import AllowedHosts, HostRefused
 from harness.clock import KernelClock, now_ns
 from harness.errors import ErrorClass
 from harness.exchange import Exchange, SetUp, Timeouts
@@ -34,6 +39,8 @@ _SO_TIMESTAMPNS = 35 if sys.platform == "linux" else None
 _TIMESPEC = struct.Struct("@ll")
 _STAMPING_S = 0.5  # how long to wait until the kernel stamps
 _CONTROL_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
+
+Found = list[tuple[int, tuple[object, ...]]]  # address family and socket address
 
 
 class Connection:
@@ -95,7 +102,10 @@ class Opener:
         *,
         kernel_stamps: bool,
         proxy: Proxy | None = None,
+        allowed: AllowedHosts | None = None,
     ) -> None:
+        """`allowed`: where connections may be opened to; None: what the environment says."""
+        self._allowed = allowed_hosts.read(os.environ) if allowed is None else allowed
         self.clock = KernelClock()
         self._target = target
         self._proxy = proxy
@@ -105,7 +115,7 @@ class Opener:
         self._tls = tls
         self._kernel_stamps = kernel_stamps
         self._stamping = _begin_stamping() if kernel_stamps else ()
-        self._addresses: list[tuple[int, tuple[object, ...]]] = []
+        self._addresses: Found = []
 
     def close(self) -> None:
         """No more connections."""
@@ -122,7 +132,7 @@ class Opener:
         begin = now_ns()
         try:
             if not self._addresses:
-                self._addresses = _resolve(self._proxy or self._target)
+                self._addresses = _permitted(self._target, self._proxy, self._allowed)
                 took.dns_ns, begin = now_ns() - begin, now_ns()
             sock = self._socket()
             if self._proxy and self._target.tls:
@@ -134,6 +144,9 @@ class Opener:
         except socket.gaierror as error:
             name = self._first if self._proxy else self._target.host
             exchange.finish((ErrorClass.DNS, f"{name} does not resolve: {reason(error)}"))
+            return None
+        except HostRefused as refused:
+            exchange.finish((ErrorClass.CONNECT, str(refused)))
             return None
         except TimeoutError:
             limit = self._timeouts.connect_s
@@ -240,7 +253,34 @@ def _begin_stamping() -> tuple[socket.socket, ...]:
     return tuple(sockets)
 
 
-def _resolve(place: Target | Proxy) -> list[tuple[int, tuple[object, ...]]]:
+def refusal(target: Target, proxy: Proxy | None, allowed: AllowedHosts) -> str | None:
+    """Why no connection to a target will be opened, in a line; None if one may be, or its name does not resolve."""
+    try:
+        _permitted(target, proxy, allowed)
+    except HostRefused as refused:
+        return str(refused)
+    except OSError:  # that is told by whoever asks the server first
+        return None
+    return None
+
+
+def _permitted(target: Target, proxy: Proxy | None, allowed: AllowedHosts) -> Found:
+    """Where to connect to, for connections to a target. A proxy is its user's own choice; it resolves the target's name.
+
+    Raises:
+        HostRefused: nothing may be sent there.
+        OSError: the name does not resolve.
+    """
+    if why := allowed.refusal(target.host, target.port, () if proxy else None):
+        raise HostRefused(why)
+    found = _resolve(proxy or target)
+    if proxy:
+        return found
+    kept = allowed.permitted(target.host, target.port, [str(address[0]) for _, address in found])
+    return [one for one in found if one[1][0] in kept]
+
+
+def _resolve(place: Target | Proxy) -> Found:
     found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
 

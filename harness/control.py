@@ -1,8 +1,14 @@
-"""Questions to a server outside the load: the session they go through, and why one failed."""
+"""Questions to a server outside the load: the session they go through, and why one failed.
 
+They go where the load may go (`harness.allowed_hosts`), to addresses that were looked at before they are connected to, and follow
+no redirect: `requests` would take every header but Authorization along, and a key may be in another.
+"""
+
+import os
 import re
+import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,10 +16,12 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ProxyError
-from urllib3.connection import HTTPConnection
-from urllib3.exceptions import InsecureRequestWarning
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, NameResolutionError
 
-from harness import tunnel
+from harness import allowed_hosts, tunnel
+from harness.allowed_hosts import AllowedHosts, HostRefused
 from harness.proxy import Proxy
 from harness.tls import KNOWN, Trust
 
@@ -30,12 +38,19 @@ class ProxyRefused(ProxyError):
         self.status = status
 
 
-def session(secret: str | None, trust: Trust = KNOWN, proxy: Proxy | None = None) -> Session:
+def session(
+    secret: str | None,
+    trust: Trust = KNOWN,
+    proxy: Proxy | None = None,
+    allowed: AllowedHosts | None = None,
+) -> Session:
     """A session for questions outside the load, with the proxy and the trust in certificates that the load has.
 
-    What the proxy itself refuses is raised as `ProxyRefused`.
+    `allowed`: where it may ask; None: what the environment says. Its text, a `HostRefused`, is the `cause` of what is raised
+    for any other place. What the proxy itself refuses is raised as `ProxyRefused`.
     """
-    opened = Session()
+    allowed = allowed_hosts.read(os.environ) if allowed is None else allowed
+    opened = _Faithful()
     opened.trust_env = False  # or requests would choose a proxy by rules of its own
     if trust.insecure:
         opened.verify = False
@@ -47,8 +62,8 @@ def session(secret: str | None, trust: Trust = KNOWN, proxy: Proxy | None = None
         opened.headers["Authorization"] = f"Bearer {secret}"
     if proxy:
         opened.proxies = {"all": str(proxy)}  # without user and password
-        for scheme in ("http://", "https://"):
-            opened.mount(scheme, _Through(proxy))
+    for scheme in ("http://", "https://"):
+        opened.mount(scheme, _Through(proxy, allowed) if proxy else _Direct(allowed))
     return opened
 
 
@@ -57,11 +72,82 @@ def through(asked: Session) -> str:
     return f" through the proxy {asked.proxies['all']}" if asked.proxies else ""
 
 
+class _Faithful(Session):
+    """Follows nobody, whatever a call says of redirects."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  requests' own name
+        return None
+
+
+class _Direct(HTTPAdapter):
+    """Connects to those addresses that it has looked at, and to no other."""
+
+    def __init__(self, allowed: AllowedHosts) -> None:
+        super().__init__()
+        self.poolmanager.pool_classes_by_scheme = _pools(allowed)
+
+
+def _pools(allowed: AllowedHosts) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3's pools, with connections that ask `allowed` between the look at a name and the connection."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connect(self, super()._new_conn, allowed)
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connect(self, super()._new_conn, allowed)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def _connect(
+    connection: HTTPConnection, connect: Callable[[], socket.socket], allowed: AllowedHosts
+) -> socket.socket:
+    """A socket connected to the first permitted address that accepts; errors are those of urllib3, or HostRefused."""
+    host, port = connection.host, connection.port
+    if why := allowed.refusal(host, port, None):
+        raise HostRefused(why)
+    try:
+        found = _resolve(connection._dns_host, port)  # noqa: SLF001  with the dot that `host` leaves out
+    except socket.gaierror as error:
+        raise NameResolutionError(host, connection, error) from error
+    kept = allowed.permitted(host, port, found)
+    return _first(connection, connect, [address for address in found if address in kept])
+
+
+def _first(
+    connection: HTTPConnection, connect: Callable[[], socket.socket], addresses: Sequence[str]
+) -> socket.socket:
+    name = connection._dns_host  # noqa: SLF001
+    last: Exception = OSError("no address")
+    for address in addresses:
+        connection.host = address  # what is connected to; certificates and headers go by the name
+        try:
+            return connect()
+        except (OSError, HTTPError) as error:
+            last = error
+        finally:
+            connection.host = name
+    raise last
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
 class _Through(HTTPAdapter):
     """Brings the proxy its user and password, and tells what it refuses from what the server does."""
 
-    def __init__(self, proxy: Proxy) -> None:
-        self._proxy = proxy
+    def __init__(self, proxy: Proxy, allowed: AllowedHosts) -> None:
+        self._proxy, self._allowed = proxy, allowed
         super().__init__()
 
     def proxy_headers(self, _proxy: str) -> dict[str, str]:
@@ -83,6 +169,10 @@ class _Through(HTTPAdapter):
         cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
+        place = urlsplit(request.url or "")
+        port = place.port or (443 if place.scheme == "https" else 80)
+        if why := self._allowed.refusal(place.hostname or "", port, ()):  # the proxy resolves names
+            raise requests.exceptions.ConnectionError(why) from HostRefused(why)
         try:
             answer = super().send(request, stream, timeout, verify, cert, proxies)
         except ProxyError as error:
@@ -115,5 +205,7 @@ def cause(error: BaseException) -> BaseException:
 def reason(error: BaseException) -> str:
     """Why it failed, in a few words."""
     inner = cause(error)
+    if isinstance(inner, HostRefused):
+        return str(inner)
     said = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
     return " ".join(str(said).split())[:160].lower()

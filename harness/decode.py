@@ -24,6 +24,7 @@ from harness.backends.fields import body_error, printable
 from harness.errors import ErrorClass, MalformedChunk, ProtocolError
 from harness.http1 import Head, no_breath
 from harness.received import Received
+from harness.target import bare
 
 BREATH = 64
 MAX_EVENT_BYTES = 1024 * 1024  # a token is some hundred bytes, with its log probabilities perhaps 100 kB
@@ -40,6 +41,20 @@ def decode(backend: Backend, received: Received, breathe: Callable[[], None] = n
 def has_content(backend: Backend, received: Received) -> bool:
     """Has a first token come in what has been received so far of a response? Reads no further than that."""
     return bool(_decode(backend, received, no_breath, only_first=True).ends)
+
+
+def is_streamed(backend: Backend, head: Head) -> bool:
+    """Whether a response with this head is read as a stream: then `read_part` makes sense of its parts."""
+    return head.status == 200 and not _is_whole(backend, head)
+
+
+def read_part(backend: Backend, part: bytes, answer: Answer, *, complete: bool) -> bool:
+    """Read whole events of a stream, the next ones of `answer`'s. False if what follows says no more.
+
+    For those who look on while it comes: the text is what `decode` will find, and nothing is judged. The offsets in
+    `answer.ends` are the part's own. `complete`: it is the stream's last part, which may lack its end.
+    """
+    return _read_events(backend, part, answer, no_breath, complete=complete, only_first=False)
 
 
 def _decode(backend: Backend, received: Received, breathe: Callable[[], None], *, only_first: bool) -> Answer:
@@ -96,15 +111,7 @@ def _read_stream(
     complete: bool,
     only_first: bool,
 ) -> None:
-    if backend.framing is Framing.LINES:
-        _read_lines(backend, data, answer, breathe, complete=complete, only_first=only_first)
-    else:
-        for window in sse.windows(data):
-            if not _read_window(
-                backend, data, window, answer, breathe, complete=complete, only_first=only_first
-            ):
-                break
-            breathe()
+    _read_events(backend, data, answer, breathe, complete=complete, only_first=only_first)
     closed = backend.ends_on_close and bool(answer.ends)  # a login page ends on close too
     if answer.done and not (answer.ends or answer.finish_reason or answer.output_tokens is not None):
         answer.fail(
@@ -114,6 +121,25 @@ def _read_stream(
         # [DONE] is a convention some servers leave out; a finish reason in a body that ended as HTTP says
         # it should is an end mark too.
         answer.fail(ErrorClass.TRUNCATED, "the stream ended without its end mark")
+
+
+def _read_events(
+    backend: Backend,
+    data: bytes,
+    answer: Answer,
+    breathe: Callable[[], None],
+    *,
+    complete: bool,
+    only_first: bool,
+) -> bool:
+    """Read a stream, or a part of one. False if what follows cannot be read, or need not be."""
+    if backend.framing is Framing.LINES:
+        return _read_lines(backend, data, answer, breathe, complete=complete, only_first=only_first)
+    for window in sse.windows(data):
+        if not _read_window(backend, data, window, answer, breathe, complete=complete, only_first=only_first):
+            return False
+        breathe()
+    return True
 
 
 def _word(said: str | None) -> str | None:
@@ -197,20 +223,21 @@ def _read_lines(
     *,
     complete: bool,
     only_first: bool,
-) -> None:
-    """Read a stream of one JSON object a line, up to the end mark."""
+) -> bool:
+    """Read a stream of one JSON object a line, up to the end mark. False if the rest cannot be read, or need not be."""
     start = number = 0
     while start < len(data) and not answer.done:
         found = data.find(b"\n", start)
         end = len(data) if found < 0 else found + 1
         event = sse.SseEvent("message", data[start:end].strip(), end)
         if event.data and not _read_event(backend, data, event, answer, complete=complete):
-            return
+            return False
         if only_first and answer.ends:
-            return
+            return False
         start, number = end, number + 1
         if number % BREATH == 0:
             breathe()
+    return not answer.done
 
 
 def _plain(backend: Backend, blocks: list[bytes], cut: bytes) -> list[str | None]:
@@ -276,6 +303,6 @@ def _explain(answer: Answer, content_type: str, data: bytes) -> None:
 def _status_text(head: Head, data: bytes) -> str:
     """What a response other than 200 says, and where it points to."""
     said = body_error(data)
-    if where := head.headers.get("location"):
-        said = f"{said} (to {where})"
+    if (where := head.headers.get("location")) and 300 <= head.status < 400:
+        said = f"{said} (a redirect to {bare(where)}, which is not followed)"
     return printable(said) or f"HTTP status {head.status}"

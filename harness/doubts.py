@@ -16,7 +16,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from harness import loadpoint
+from harness import level_doubts, loadpoint
+from harness.level_doubts import FEW, Finding
 from harness.windows import Streams, floats
 
 __all__ = [
@@ -30,20 +31,15 @@ __all__ = [
     "verdict",
 ]
 
-Finding = tuple[str, str]  # ("suspect" | "invalid", reason)
-
 _SEVERITY: Final = ("valid", "suspect", "invalid")
 
 OFF: Final = 0.10  # of the size asked for
 NEAR: Final = 0.01
-MANY_UNSENT: Final = 0.01  # of the arrivals that were due
 OFF_ESTIMATED: Final = 0.50  # where the size is but an estimate
 MANY_OFF: Final = 0.05  # of a level's requests
-SUSPECT_FAILED, INVALID_FAILED = 0.01, 0.20  # of a level's requests
 EVENTS: Final = 8  # fewer may come together by chance
 SHAM: Final = 0.02  # of E2E
 BUNDLED: Final = 0.05  # of TPOT
-FEW: Final = 5  # successful requests of a level
 
 
 def verdict(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -92,9 +88,7 @@ def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterat
     end by themselves.
     """
     name = f"level {loadpoint.short(level)}"
-    yield from _of_outcomes(name, level)
-    yield from _of_unsent(name, level)
-    yield from _of_window(name, level, timed=timed)
+    yield from level_doubts.of_level(name, level, timed=timed)
     if level["zero_counted"]:
         yield (
             "suspect",
@@ -111,47 +105,6 @@ def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterat
         yield "suspect", f"{name}: streams in name only: {when}, so TTFT is E2E; see --stream no"
     yield from _of_answers(name, level["output_length"], own_ends=own_ends)
     yield from _of_prompts(name, level["prompt_length"])
-
-
-def _of_outcomes(name: str, level: Mapping[str, Any]) -> Iterator[Finding]:
-    requests, succeeded, failed = level["requests"], level["succeeded"], level["failed"]
-    if not succeeded:
-        yield "invalid", f"{name}: none of its {requests} measured requests succeeded"
-        return
-    share = failed / requests
-    if share > SUSPECT_FAILED:
-        status = "invalid" if share > INVALID_FAILED else "suspect"
-        said = f"{failed} of {requests} requests failed ({100 * share:.3g} %)"
-        yield status, f"{name}: {said}: latencies are of those that survived"
-    if succeeded < FEW:
-        plural = "" if succeeded == 1 else "s"
-        yield "suspect", f"{name}: only {succeeded} successful request{plural}, where {FEW} are few"
-
-
-def _of_unsent(name: str, level: Mapping[str, Any]) -> Iterator[Finding]:
-    unsent = level.get("unsent")
-    if not unsent:
-        return
-    due, cap = unsent + level["requests"], level.get("max_concurrency")
-    cure = (
-        f"raise --max-concurrency {cap}"
-        if cap
-        else "add workers or ask for less, unless a worker was lost or stopped"
-    )
-    said = f"{unsent:,} of {due:,} arrivals ({100 * unsent / due:.3g} %) were due and never sent"
-    status = "invalid" if unsent > MANY_UNSENT * due else "suspect"
-    yield status, f"{name}: {said}: what they would have waited is in no figure; {cure}"
-
-
-def _of_window(name: str, level: Mapping[str, Any], *, timed: bool) -> Iterator[Finding]:
-    if not level["windows"]:
-        yield "suspect", f"{name}: no measuring window was recorded, so the system's rates are not measured"
-    shortest, typical_ms = level["window_s_shortest"], level["e2e_ms"]["median"]
-    is_wave = level.get("wave")  # as long as its slowest request, and no shorter
-    if not is_wave and shortest is not None and typical_ms is not None and shortest * 1e3 < typical_ms:
-        typical = f"the median request of {typical_ms / 1e3:.3g} s"
-        cure = "raise -t" if timed else "raise --requests-per-level"
-        yield "suspect", f"{name}: a window of {shortest:.3g} s is shorter than {typical}; {cure}"
 
 
 def _of_answers(name: str, length: Mapping[str, Any], *, own_ends: bool) -> Iterator[Finding]:

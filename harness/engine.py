@@ -23,6 +23,7 @@ from collections.abc import Collection
 import gevent
 from gevent.lock import Semaphore
 
+from harness.allowed_hosts import AllowedHosts
 from harness.clock import now_ns
 from harness.connection import Connection, Opener, reason
 from harness.errors import ErrorClass
@@ -48,6 +49,7 @@ class Engine:
         *,
         tls: ssl.SSLContext | None = None,
         proxy: Proxy | None = None,
+        allowed: AllowedHosts | None = None,
         portable: bool = False,
         kernel_stamps: bool = True,
     ) -> None:
@@ -58,6 +60,7 @@ class Engine:
             timeouts: what is too long.
             tls: how to meet an https target; the system's authorities by default.
             proxy: through which every connection goes.
+            allowed: where connections may be opened to; None: what the environment says.
             portable: the poller for platforms without epoll, wherever we are.
             kernel_stamps: off, every read is stamped by our own clock.
         """
@@ -68,7 +71,9 @@ class Engine:
         self.timeouts = timeouts
         self.vitals = Vitals()
         secure = (tls or context()) if target.tls else None
-        self._opener = Opener(target, timeouts, secure, kernel_stamps=kernel_stamps, proxy=proxy)
+        self._opener = Opener(
+            target, timeouts, secure, kernel_stamps=kernel_stamps, proxy=proxy, allowed=allowed
+        )
         self._poller: Poller = (
             EpollPoller(self._arrived, may_rest=kernel_stamps)
             if HAVE_EPOLL and not portable

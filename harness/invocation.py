@@ -1,7 +1,7 @@
 """How a run was started, for run.json: its command line, variables, locustfile and options as they held. No secret.
 
     argv          the words behind `locust`
-    environment   TOKENSWARM_... and LOCUST_... variables that are no secrets
+    environment   TOKENSWARM_... and LOCUST_... variables that are no secrets, nor say who may use the web UI
     options       what all of these, a configuration file and the web UI's form came to: what differs from the defaults
     locustfiles   the files, with what they import from beside them: path, size, SHA-256
 
@@ -55,6 +55,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 _NAMES: Final = frozenset(name for name, *_ in OPTIONS)
 _LOCUSTFILE: Final = "locustfile"
 _PREFIXES: Final = ("TOKENSWARM_", "LOCUST_")
+_DOOR: Final = ("TOKENSWARM_WEB_", "TOKENSWARM_ALLOWED_HOSTS")  # who may come in, and what may be sent where
 _MOST_MODULES: Final = 200
 
 
@@ -88,6 +89,8 @@ def stored(
 def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name in sorted(environ):
         secret = is_secret(name) or is_secret(name.removesuffix("_FILE"))
+        if name.startswith(_DOOR):  # is no part of a run
+            continue
         if name.startswith(_PREFIXES) and (_option(name) in _NAMES or not secret):
             yield name, environ[name]
 

@@ -86,7 +86,7 @@ class Lane:
 
     def session(self) -> Session:
         """A new one, for questions outside the load."""
-        return _session(self.client.backend, self.settings, self.client.secret)
+        return open_session(self.client.backend, self.settings, self.client.secret)
 
     def stored(self) -> dict[str, object]:
         """What is worth keeping of it in `run.json`."""
@@ -118,7 +118,7 @@ def open_lane(
     Raises:
         ConfigError: it cannot be done; the text says what to change.
     """
-    client = _client(user_class, settings, engine, keep, name)
+    client = open_client(user_class, settings, engine, keep, name)
     with _hidden(client.secret):
         return _open(
             user_class,
@@ -145,7 +145,7 @@ def join_lane(
     Raises:
         ConfigError: they do not work.
     """
-    client = _client(user_class, settings, engine, keep, name)
+    client = open_client(user_class, settings, engine, keep, name)
     prompts = _sizes(settings.prompt_sizes, user_class, "prompt_tokens")
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
     asker = replace(
@@ -172,17 +172,22 @@ def share_of(lane: Lane, sharing: Sharing) -> Share:
     return Share(facts=lane.facts, sharing=sharing, salt=lane.asker.salt, stocks=stocks)
 
 
-def _client(
+def open_client(
     user_class: type[UserClass],
     settings: Settings,
     engine: Engine,
     keep: Callable[[RequestRecord, Exchange], object],
     name: str,
 ) -> Client:
+    """What sends one user class's requests, each record going to `keep`; `name` is this part's. Nothing is connected yet.
+
+    Raises:
+        ConfigError: the backend cannot do what is asked, or its key cannot be read.
+    """
     backend, target = backend_choice.choose(
         user_class.backend, user_class.api_mode, user_class.backend_options, settings
     )
-    secret = read_secret(backend.key_variables)
+    secret = read_secret(backend.key_variables, target)
     headers, kind = tuple(settings.wording.headers.items()), user_class.__name__
     return Client(engine, backend, name, secret, keep, target, headers, user_class=kind)
 
@@ -208,7 +213,7 @@ def _open(
     backend, target = client.backend, client.target
     prompts = _sizes(settings.prompt_sizes, user_class, "prompt_tokens")
     outputs = _sizes(settings.output_sizes, user_class, "output_tokens")
-    asked = _session(backend, settings, client.secret)
+    asked = open_session(backend, settings, client.secret)
     facts = _facts(backend, target, settings, asked, say)
     wanted = recipes(settings, prompts, outputs)
     for recipe in wanted:
@@ -242,7 +247,7 @@ def _open(
     return Lane(user_class.__name__, client, menu, datasets, sizer, facts, settings, *sizes, asker)
 
 
-def _session(backend: Backend, settings: Settings, secret: str | None) -> Session:
+def open_session(backend: Backend, settings: Settings, secret: str | None) -> Session:
     """With the user's headers, and the key where the backend wants it."""
     opened = session(None, settings.trust, settings.proxy)
     keys = [backend.credentials(secret)] if secret else []

@@ -128,6 +128,13 @@ class Leave:
             if not self.is_dry:
                 turn.dry_ns = None
 
+    def segment_of(self, level: int, repeat: int) -> int:
+        """The segment that a request of this level and pass was given leave in; -1: one that is forgotten."""
+        for turn in reversed(self.turns):
+            if turn.step.level == level and turn.step.repeat == repeat:
+                return turn.step.index
+        return -1
+
     def stop(self) -> None:
         """No further leave."""
         self.is_stopped = True

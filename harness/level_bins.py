@@ -4,16 +4,19 @@
     prompt   prompt tokens, when the first content came: prefill is over then
     ended    requests that ended well
 
-The rule: the size is bounded. Bins are 0.1 s wide as long as `BINS` of them are enough; then neighbours become one, and
+The rule: the size is bounded. Bins are 12.5 ms wide as long as `BINS` of them are enough; then neighbours become one, and
 so on. They begin at whole multiples of their width, so bins of several parts add up whatever their widths are.
 
 Rates of any stretch of time follow (`Bins.within`), with the bins at its ends taken in part: near enough to judge a
 level while load runs, and not for results, which count each event (`harness.windows`). Pure.
 """
 
+import math
 import struct
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import Final, Self
 
 from harness.hearsay import MOST, Malformed, number
@@ -21,7 +24,7 @@ from harness.hearsay import MOST, Malformed, number
 __all__ = ["BINS", "SERIES", "Bins"]
 
 BINS: Final = 600
-BASE_NS: Final = 100_000_000
+BASE_NS: Final = 12_500_000  # so a level of seconds has hundreds of them, as one of hours
 _DOUBLINGS: Final = 40  # three thousand years a bin
 SERIES: Final = ("output", "prompt", "ended")
 
@@ -35,10 +38,22 @@ class Bins:
     """Amounts by bin; bin `n` is [n, n + 1) x width of Unix time."""
 
     doublings: int = 0  # of the width
-    amounts: dict[str, defaultdict[int, float]] = field(default_factory=_empty)
     first: int | None = None  # bin of all; None: there is nothing
     last: int = 0
     _change: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))  # of output, a bin
+    _amounts: dict[str, defaultdict[int, float]] = field(default_factory=_empty)
+    rows: dict[str, tuple[float, ...]] | None = (
+        None  # as they came: the series from `first` on, instead of `_amounts`
+    )
+
+    @property
+    def amounts(self) -> dict[str, defaultdict[int, float]]:
+        """By series and bin."""
+        if self.rows is not None:
+            first, rows, self.rows = self.first or 0, self.rows, None
+            for name, row in rows.items():
+                self._amounts[name].update({place: one for place, one in enumerate(row, first) if one})
+        return self._amounts
 
     @property
     def width_ns(self) -> int:
@@ -78,8 +93,32 @@ class Bins:
             other.coarsen()
         other.settle()
         for name, amounts in other.amounts.items():
+            mine = self.amounts[name]
+            if not mine:
+                mine.update(amounts)
+                continue
             for place, amount in amounts.items():
-                self.amounts[name][place] += amount
+                mine[place] += amount
+
+    @classmethod
+    def together(cls, parts: Sequence[Self]) -> Self:
+        """All of several, which may change their width by it. Those that were read, alike and of one time, take the short way."""
+        found, some = cls(), [part for part in parts if part.first is not None]
+        first = min((part.first or 0 for part in some), default=0)
+        last = max((part.last for part in some), default=0)
+        if last - first >= BINS or any(
+            part.rows is None or part.doublings != some[0].doublings for part in some
+        ):
+            for part in some:
+                found.merge(part)
+            return found
+        if some:
+            found.doublings, found.first, found.last = some[0].doublings, first, last
+            found.rows = {
+                name: _added([(part.first or 0, (part.rows or {})[name]) for part in some], first, last)
+                for name in SERIES
+            }
+        return found
 
     def within(self, series: str, start_ns: int, end_ns: int) -> float:
         """How much there was in [start, end)."""
@@ -103,11 +142,11 @@ class Bins:
     def coarsen(self) -> None:
         """Two bins become one."""
         self.settle()
-        for name, amounts in self.amounts.items():
+        for name, amounts in list(self.amounts.items()):
             wider: defaultdict[int, float] = defaultdict(float)
             for place, amount in amounts.items():
                 wider[place >> 1] += amount
-            self.amounts[name] = wider
+            self._amounts[name] = wider
         self.doublings += 1
         if self.first is not None:
             self.first, self.last = self.first >> 1, self.last >> 1
@@ -140,14 +179,16 @@ class Bins:
         found = cls(doublings=doublings)
         if size:
             found.first, found.last = first, first + size // 4 - 1
+        rows_read: dict[str, tuple[float, ...]] = {}
         for name, row in zip(SERIES, rows, strict=True):
             if not isinstance(row, bytes) or len(row) != size:
                 raise Malformed("bins of different lengths")
-            for place, one in enumerate(struct.unpack(f"<{size // 4}f", row), first):
-                if not 0 <= one <= 2e30:
-                    raise Malformed("not an amount")
-                if one:
-                    found.amounts[name][place] = one
+            values = struct.unpack(f"<{size // 4}f", row)
+            # The sum tells of a NaN, which is neither the least nor the greatest.
+            if values and not (math.isfinite(sum(values)) and min(values) >= 0 and max(values) <= 2e30):
+                raise Malformed("not an amount")
+            rows_read[name] = values
+        found.rows = rows_read
         return found
 
     def _reach(self, from_ns: int, to_ns: int) -> None:
@@ -161,3 +202,12 @@ class Bins:
                 self.first, self.last = first, last
                 return
             self.coarsen()
+
+
+def _added(rows: Sequence[tuple[int, tuple[float, ...]]], first: int, last: int) -> tuple[float, ...]:
+    """Rows that begin at several bins, in one from `first` to `last`."""
+    total = [0.0] * (last - first + 1)
+    for begin, row in rows:
+        here = slice(begin - first, begin - first + len(row))
+        total[here] = map(add, total[here], row)
+    return tuple(total)

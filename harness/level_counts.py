@@ -1,7 +1,7 @@
 """What one part has counted of the level under way: how its measured requests ended, and what the system gave.
 
 Counts begin anew with the first request of a later segment that ends, whatever it was for; an earlier segment's
-request that ends late is in none. Of measured requests: outcomes, how many are good (`harness.slo.good`), and the sum
+request that ends late is counted where that segment is kept (`harness.live`). Of measured requests: outcomes, how many are good (`harness.slo.good`), and the sum
 of each figure, which is what a sketch cannot say. Of all of the segment: tokens and requests by time (`harness.level_bins`).
 
 `harness.sofar` makes a level's entry of it while load runs; results come from the records. Pure.
@@ -121,11 +121,9 @@ def merged(parts: Iterable[Counted], segment: int | None) -> Counted:
     """What those of them that are at this segment have counted together."""
     here = [part for part in parts if part.segment == segment]
     sums: defaultdict[str, float] = defaultdict(float)
-    bins = Bins()
     for part in here:
         for figure, total in part.sums.items():
             sums[figure] += total
-        bins.merge(part.bins)
     known = [part.good for part in here if part.good is not None]
     return Counted(
         segment=segment,
@@ -133,5 +131,5 @@ def merged(parts: Iterable[Counted], segment: int | None) -> Counted:
         good=sum(known) if known else None,
         uncounted=sum(part.uncounted for part in here),
         sums=dict(sums),
-        bins=bins,
+        bins=Bins.together([part.bins for part in here]),
     )

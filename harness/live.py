@@ -4,121 +4,48 @@ A part is a worker, or the one process of a local run. It adds each record as it
 that it has counted since the run began with each of Locust's reports (`Live.stored`), so a report that is
 lost or comes twice does no harm. `merged` makes one `View` of what the parts said last.
 
-Percentiles come from merged sketches, never from averages: DDSketch's bins are 2 % wide, so a quantile is
-within 1 % of the order statistic that numpy calls `lower`, and bins of several parts add up to the bins of
-all their requests: those of phase `measure` with outcome `ok` where the figure was measured. `sketches` look at the
-segment that is under way and begin anew with each, as does `level` (`harness.level_counts`); `course` at the whole run,
-for whoever compares two moments of it.
+Percentiles come from merged sketches (`harness.sketch`), never from averages, and are within 1 %: of requests of phase
+`measure` with outcome `ok` where the figure was measured. `sketches` look at the segment that is under way and begin anew
+with each, as does `level` (`harness.level_counts`); `course` at the whole run, for whoever compares two moments of it.
+`earlier` are the segments before: what came of them last is said until `TOLD_NS` after, so that a master that hears a part
+every few seconds has every segment to its end, and with it the requests that end in the next.
 
 Pure: no clock, no socket, no Locust. These figures are for looking on while load runs; those of the results
 are computed from the records (`harness.metrics`).
 """
 
-import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
-
-from ddsketch.mapping import LogarithmicMapping
-from ddsketch.store import DenseStore
 
 from harness import level_counts
 from harness.errors import ErrorClass
 from harness.hearsay import MOST, Malformed, mapping, number
 from harness.level_counts import Counted, LevelCounts
 from harness.record import Outcome, Phase, RequestRecord
+from harness.sketch import HIGHEST, LOWEST, Sketch
 from harness.slo import Slos
 
-VERSION: Final = 3
+__all__ = ["FIGURES", "HIGHEST", "LOWEST", "Held", "Live", "Sketch", "View", "joined", "merged", "read"]
+
+VERSION: Final = 4
 FIGURES: Final = (
     *("ttft_ms", "tpot_ms", "e2e_ms", "output_tokens_per_s"),
     *("ttft_scheduled_ms", "e2e_scheduled_ms"),
 )
 
-# One microsecond to 28 hours, or a token in 17 minutes to a hundred million a second. What is beyond counts
-# as the end of the range: that is what bounds a sketch, whatever a server or a peer may say.
-LOWEST, HIGHEST = 1e-3, 1e8
-_BINS: Final = LogarithmicMapping(relative_accuracy=0.01)
-_FIRST, _LAST = _BINS.key(LOWEST), _BINS.key(HIGHEST)
-_BIN_MOST: Final = 2**32 - 1
-
-STORED_BYTES: Final = 70_000
+STORED_BYTES: Final = 310_000
 """No `Live.stored` takes more as msgpack. 1,268 bins of 4 bytes a sketch at worst; 6 to 20 kB are usual."""
+EARLIER, TOLD_NS = 6, 15_000_000_000  # segments; of waves of less than half a second, a master may miss some
 
 _COUNTERS: Final = ("sent", "prompt_tokens", "output_tokens", "uncounted")
 _KEYS: Final = frozenset(
-    {"version", "segment", "outcomes", "errors", "sketches", "course", "level", *_COUNTERS}
+    {"version", "segment", "outcomes", "errors", "sketches", "course", "level", "earlier", *_COUNTERS}
 )
+_HELD: Final = frozenset({"segment", "sketches", "level"})
 _OUTCOMES: Final = frozenset(outcome.value for outcome in Outcome)
 _WORDS: Final = frozenset(word.value for word in ErrorClass)
-
-
-class Sketch:
-    """How one figure is distributed. Values are positive; a quantile is within 1 %."""
-
-    __slots__ = ("store",)
-
-    def __init__(self) -> None:
-        self.store = DenseStore()
-
-    @property
-    def count(self) -> int:
-        """How many values it has seen."""
-        return int(self.store.count)
-
-    def add(self, value: float) -> None:
-        """Count one value."""
-        self.store.add(_BINS.key(min(max(value, LOWEST), HIGHEST)))
-
-    def merge(self, other: "Sketch") -> None:
-        """Count all of another's values too; the other stays as it is."""
-        self.store.merge(other.store)
-
-    def quantile(self, share: float) -> float | None:
-        """The value at rank `share` x (count - 1), rounded down, 0 <= share <= 1; None without values."""
-        if not self.store.count:
-            return None
-        return _BINS.value(self.store.key_at_rank(share * (self.store.count - 1)))
-
-    def since(self, earlier: "Sketch") -> "Sketch":
-        """What has come on top of an earlier state of it; of another one's state nothing that makes sense."""
-        found = Sketch()
-        before = {earlier.store.offset + at: n for at, n in enumerate(earlier.store.bins) if n}
-        for at, seen in enumerate(self.store.bins):
-            key = self.store.offset + at
-            if (more := seen - before.get(key, 0)) > 0:
-                found.store.add(key, more)
-        return found
-
-    def stored(self) -> list[int | bytes]:
-        """[key of the first bin, the bins' counts in order as little-endian unsigned 32-bit integers]."""
-        store = self.store
-        if not store.count:
-            return [0, b""]
-        bins = store.bins[store.min_key - store.offset : store.max_key - store.offset + 1]
-        return [store.min_key, struct.pack(f"<{len(bins)}I", *(min(int(n), _BIN_MOST) for n in bins))]
-
-    @classmethod
-    def read(cls, stored: object) -> "Sketch":
-        """What `stored` gave.
-
-        Raises:
-            Malformed: anything else, bins outside the range among it.
-        """
-        first, packed = stored if isinstance(stored, (list, tuple)) and len(stored) == 2 else (None, None)
-        if type(first) is not int or not isinstance(packed, bytes) or len(packed) % 4:
-            raise Malformed("a sketch is not [int, bytes]")
-        last = first + len(packed) // 4 - 1
-        if packed and (first < _FIRST or last > _LAST):
-            raise Malformed("bins outside the range of a sketch")
-        counts = struct.unpack(f"<{len(packed) // 4}I", packed)
-        sketch = cls()
-        if total := sum(counts):
-            store = sketch.store
-            store.bins, store.count = [float(n) for n in counts], total
-            store.offset, store.min_key, store.max_key = first, first, last
-        return sketch
 
 
 class Live:
@@ -129,7 +56,7 @@ class Live:
     """
 
     __slots__ = (
-        *("_drop_under", "_slos", "anchor_ns", "course", "errors", "level", "outcomes"),
+        *("_drop_under", "_slos", "anchor_ns", "course", "earlier", "errors", "level", "outcomes"),
         *("segment", "sketches", *_COUNTERS),
     )
 
@@ -144,13 +71,20 @@ class Live:
         self.segment = 0  # whose requests the sketches look at
         self.sketches = _sketches()
         self.course = _sketches()
+        self.earlier: dict[int, _Earlier] = {}  # the latest of the segments before, in order
 
     def add(self, record: RequestRecord, segment: int) -> None:
-        """Count one finished request that was given leave in this segment of the plan (0, 1, ...; -1: in an earlier one)."""
+        """Count one finished request that was given leave in this segment of the plan (0, 1, ...; -1: in one that is forgotten)."""
         if segment > self.level.segment:
+            self._past(self.level.segment).level = self.level
             self.level = LevelCounts(self._slos, segment)
-        if segment == self.level.segment:
-            self.level.add(record, self.anchor_ns)
+        counts = self.level if segment == self.level.segment else None
+        if counts is None and (before := self.earlier.get(segment)) is not None:
+            counts, before.last_ns = before.level, record.end_ns
+        if counts is not None:
+            counts.add(record, self.anchor_ns)
+        if self.earlier:
+            self._forget(record.end_ns)
         self.outcomes[record.outcome] += 1
         self.sent += record.sent_ns is not None
         self.prompt_tokens += record.prompt_tokens or 0
@@ -161,20 +95,39 @@ class Live:
         if record.outcome is not Outcome.OK:
             return
         self.uncounted += record.output_tokens is None
-        if record.phase is not Phase.MEASURE:
-            return
+        if record.phase is Phase.MEASURE:
+            self._measure(record, segment, counts)
+
+    def _measure(self, record: RequestRecord, segment: int, counts: LevelCounts | None) -> None:
         if segment > self.segment:
+            self._past(self.segment).sketches = self.sketches
             self.segment, self.sketches = segment, _sketches()
+        before = self.earlier.get(segment)
+        into = self.sketches if segment == self.segment else None if before is None else before.sketches
         is_short = record.output_tokens is not None and record.output_tokens < self._drop_under
-        # What is of a segment that is over is in no sketch of this one.
-        is_left_out = is_short or segment < self.segment
         for figure in FIGURES:
             value = getattr(record, figure)
             if value is not None:
                 self.course[figure].add(value)
-                if not is_left_out:
-                    self.sketches[figure].add(value)
-                    self.level.measure(figure, value)
+                if not is_short and into is not None:
+                    into[figure].add(value)
+                    if counts is not None:
+                        counts.measure(figure, value)
+
+    def _past(self, segment: int) -> "_Earlier":
+        """The place of a segment that has just ceased to be the one under way."""
+        if segment not in self.earlier:
+            self.earlier[segment] = _Earlier(_sketches(), LevelCounts(self._slos, segment))
+        return self.earlier[segment]
+
+    def _forget(self, now_ns: int) -> None:
+        """What has been told often enough; and of many, the oldest."""
+        for segment, one in list(self.earlier.items()):
+            one.last_ns = now_ns if one.last_ns is None else one.last_ns
+            is_old = now_ns - one.last_ns > TOLD_NS or len(self.earlier) > EARLIER
+            # Measured answers may still be the latest in it, while other requests are of the next.
+            if is_old and segment != self.segment:
+                del self.earlier[segment]
 
     def stored(self) -> dict[str, Any]:
         """All of it, for a message: str, int, bytes, list and dict, `STORED_BYTES` at most as msgpack."""
@@ -187,7 +140,38 @@ class Live:
             "sketches": {figure: sketch.stored() for figure, sketch in self.sketches.items()},
             "course": {figure: sketch.stored() for figure, sketch in self.course.items()},
             "level": self.level.stored(),
+            "earlier": [
+                {
+                    "segment": segment,
+                    "sketches": {
+                        figure: sketch.stored()
+                        for figure, sketch in (
+                            self.sketches if segment == self.segment else one.sketches
+                        ).items()
+                    },
+                    "level": one.level.stored(),
+                }
+                for segment, one in self.earlier.items()
+            ],
         }
+
+
+@dataclass(slots=True)
+class _Earlier:
+    """A segment before the one under way; `last_ns`: when one of its requests ended last, by the stamps' clock."""
+
+    sketches: dict[str, Sketch]
+    level: LevelCounts
+    last_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one part has counted of one segment."""
+
+    sketches: Mapping[str, Sketch]
+    level: Counted
+    said: object = None  # what was read
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +190,7 @@ class View:
     level: Counted  # of that segment, or of the latest that any request of has ended
     parts: int  # whose counters these are
     skipped: int = 0  # that said what cannot be read
+    earlier: Mapping[int, Held] = field(default_factory=dict)  # of one part alone: its segments before
 
     def quantile(self, figure: str, share: float) -> float | None:
         """A quantile of one of `FIGURES` over the segment so far; None without values."""
@@ -229,9 +214,14 @@ def merged(values: Iterable[object], segment: int | None = None) -> View:
     skipped = 0
     for value in values:
         try:
-            parts.append(_read(value))
+            parts.append(read(value))
         except Malformed:
             skipped += 1
+    return joined(parts, segment, skipped)
+
+
+def joined(parts: Sequence[View], segment: int | None = None, skipped: int = 0) -> View:
+    """One view of what some parts said, each read already (`read`), as `merged` makes it; none of them is changed."""
     at = max((part.segment or 0 for part in parts), default=None) if segment is None else segment
     level = max((part.level.segment or 0 for part in parts), default=None) if segment is None else segment
     errors: Counter[str] = Counter()
@@ -259,23 +249,27 @@ def _sketches() -> dict[str, Sketch]:
     return {figure: Sketch() for figure in FIGURES}
 
 
-def _read(value: object) -> View:
-    """What one part said; raises Malformed where that is not what `Live.stored` gives."""
+def read(value: object, before: View | None = None) -> View:
+    """What one part said; `before`: what it had said the last time, of which what is the same need not be read again.
+
+    Raises:
+        Malformed: it is not what `Live.stored` gives.
+    """
     said = mapping(value, _KEYS)
     if said["version"] != VERSION:
         raise Malformed("another version")
     outcomes = mapping(said["outcomes"], _OUTCOMES)
     errors = mapping(said["errors"], _WORDS, some=True)
-    sketches, course = (mapping(said[name], frozenset(FIGURES)) for name in ("sketches", "course"))
     view = View(
         outcomes={outcome: number(outcomes[outcome.value]) for outcome in Outcome},
         errors={word: number(count) for word, count in errors.items()},
         **{name: number(said[name]) for name in _COUNTERS},
         segment=number(said["segment"]),
-        sketches={figure: Sketch.read(sketches[figure]) for figure in FIGURES},
-        course={figure: Sketch.read(course[figure]) for figure in FIGURES},
+        sketches=_read_sketches(said["sketches"]),
+        course=_read_sketches(said["course"]),
         level=level_counts.read(said["level"], frozenset(FIGURES)),
         parts=1,
+        earlier=_read_earlier(said["earlier"], {} if before is None else before.earlier),
     )
     succeeded = view.outcomes[Outcome.OK]
     if view.uncounted > succeeded or any(
@@ -285,3 +279,22 @@ def _read(value: object) -> View:
     if any(view.level.outcomes[outcome] > view.outcomes[outcome] for outcome in Outcome):
         raise Malformed("more was measured than ended")
     return view
+
+
+def _read_sketches(said: object) -> dict[str, Sketch]:
+    each = mapping(said, frozenset(FIGURES))
+    return {figure: Sketch.read(each[figure]) for figure in FIGURES}
+
+
+def _read_earlier(said: object, before: Mapping[int, Held]) -> dict[int, Held]:
+    if not isinstance(said, (list, tuple)) or len(said) > EARLIER + 1:
+        raise Malformed("not so many segments")
+    found: dict[int, Held] = {}
+    for one in said:
+        held = mapping(one, _HELD)
+        segment = number(held["segment"])
+        if (known := before.get(segment)) is None or known.said != one:
+            level = level_counts.read(held["level"], frozenset(FIGURES))
+            known = Held(_read_sketches(held["sketches"]), level, one)
+        found[segment] = known
+    return found

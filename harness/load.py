@@ -182,9 +182,7 @@ class Load:
         if self._scribe is None:
             return
         self._scribe.append("record", record)
-        turn = self._leave.turn
-        whose = turn is not None and (turn.step.level, turn.step.repeat) == (record.level, record.repeat)
-        self.live.add(record, turn.step.index if turn is not None and whose else -1)
+        self.live.add(record, self._leave.segment_of(record.level, record.repeat))
         if not self._disk_said and (problem := self._scribe.problem):
             self._disk_said = True
             self._say(f"{problem}; the run goes on")

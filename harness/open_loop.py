@@ -10,11 +10,13 @@ part's allowance used up (`harness.allowance`). Those that wait when the level's
 counted (`Segment.unsent`); so are those that this process is too slow for, after `GRACE_NS`.
 
 A process that was frozen may have been counted out meanwhile. It reads what it was told before it sends what it missed.
+
+Where another level follows without a pause, the last one ends where that begins: what was due before is still sent.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -67,19 +69,26 @@ class OpenLoop:
         self._here = 0  # arrivals whose users are not gone
         self._waiting: deque[tuple[int, int]] = deque()
         self._turn: Turn | None = None
-        self._greenlet: gevent.Greenlet | None = None
+        self._last: Turn | None = None  # the one before it, which may still be about to end
+        self._greenlets: list[gevent.Greenlet] = []  # of the two
 
     def enter(self, turn: Turn, offsets: Iterator[int]) -> None:
         """A level begins: `turn`'s step says when, and which numbers of the schedule are this part's."""
+        last, going = self._turn, self._greenlets[-1:]
+        gevent.killall(self._greenlets[:-1], block=False)
+        self._greenlets = []
         self.stop()
+        if last is not None and not last.is_closed:
+            ends_ns = min(turn.step.open_ns, last.step.until_ns or turn.step.open_ns)
+            last.step = replace(last.step, until_ns=ends_ns)
+            self._last, self._greenlets = last, going
         self._turn = turn
-        self._greenlet = gevent.spawn(self._keep, turn, offsets)
+        self._greenlets.append(gevent.spawn(self._keep, turn, offsets))
 
     def stop(self) -> None:
         """No further arrival; who is here goes on."""
-        if self._greenlet is not None:
-            self._greenlet.kill(block=False)
-            self._greenlet = None
+        gevent.killall(self._greenlets, block=False)
+        self._greenlets, self._last = [], None
         self._waiting.clear()
         if self._turn is not None:
             self._turn.backlog = 0
@@ -93,10 +102,10 @@ class OpenLoop:
             turn.backlog = len(self._waiting)
 
     def _keep(self, turn: Turn, offsets: Iterator[int]) -> None:
-        begin_ns, until_ns, burst = turn.step.open_ns, turn.step.until_ns, 0
+        begin_ns, burst = turn.step.open_ns, 0
         for number, offset_ns in enumerate(offsets):
             due_ns = begin_ns + offset_ns
-            if until_ns is not None and (due_ns >= until_ns or now_ns() >= until_ns + GRACE_NS):
+            if _is_past(turn.step.until_ns, due_ns):
                 break
             if (early_s := (due_ns - AHEAD_NS - now_ns()) / 1e9) > 0:
                 _sleep(max(early_s, _STRIDE_S))
@@ -115,17 +124,19 @@ class OpenLoop:
             if burst >= _BURST:
                 _sleep(0)
                 burst = 0
-        while until_ns is not None and (left_s := (until_ns - now_ns()) / 1e9) > 0:
-            gevent.sleep(left_s)
+        _sleep_until(turn)
         turn.is_closed = True
-        self._waiting.clear()
+        if turn is self._turn:
+            self._waiting.clear()
         turn.backlog = 0
         self._changed()
 
     def _arrive(self, turn: Turn, number: int, due_ns: int) -> None:
-        if turn is not self._turn:  # killed, but its timer had gone off before
+        if turn is not self._turn and turn is not self._last:  # killed, but its timer had gone off before
             return
         if self._is_barred(turn) or self._waiting:
+            if turn is self._last:  # as those that waited: its time is over
+                return
             self._waiting.append((number, due_ns))
             turn.backlog = len(self._waiting)
             if self._leave.is_dry and turn.dry_ns is None:
@@ -154,6 +165,17 @@ class OpenLoop:
         self.go_on()
         if turn.is_closed:
             self._changed()
+
+
+def _sleep_until(turn: Turn) -> None:
+    """The end of a level that has one."""
+    while (until_ns := turn.step.until_ns) is not None and (left_s := (until_ns - now_ns()) / 1e9) > 0:
+        gevent.sleep(left_s)
+
+
+def _is_past(until_ns: int | None, due_ns: int) -> bool:
+    """Whether an arrival belongs to the level no more, or comes too late to be sent."""
+    return until_ns is not None and (due_ns >= until_ns or now_ns() >= until_ns + GRACE_NS)
 
 
 def _sleep(seconds: float) -> None:

@@ -15,7 +15,7 @@ _SLO: Final = (
     f"benchmark: {', '.join(slo_presets.names())}; a miss exits with 3"
 )
 
-# name, default, in the web form, help
+# name, default, in the web form (`harness.web.form_fields`), help
 OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ("model", "", True, "Model id to ask for. Default: the one the server offers"),
     (
@@ -27,20 +27,20 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ("tokenizer", "", True, "Sizes prompts: a folder or a hub id. Default: the server's own, if it has one"),
     ("prompt-tokens", "", True, f"Prompt size: {FORMS}. Default: the user class's, else 550"),
     ("output-tokens", "", True, "Output size, same forms. Default: the user class's, else 150"),
-    ("levels", "", False, "Sweep over these numbers of users, e.g. 1,2,4,8 (instead of -u, -r and -t)"),
+    ("levels", "", True, "Sweep over these numbers of users, e.g. 1,2,4,8 (instead of -u, -r and -t)"),
     (
         "requests-per-level",
         "",
-        False,
+        True,
         "Measured requests at each level, or Nx: N per user, e.g. 1x. Default: 5x",
     ),
     (
         "seconds-per-level",
         "",
-        False,
+        True,
         "Hold each level so long, e.g. 60s, instead of a number of requests. Default with --rates: 60s",
     ),
-    ("repeats", "1", False, "How often to go through all levels"),
+    ("repeats", "1", True, "How often to go through all levels"),
     (
         "warmup",
         "0",
@@ -50,46 +50,46 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     (
         "search",
         "",
-        False,
+        True,
         "Find the highest load that meets the --slo's, in few steps: concurrency:1-256, rate:1-100 or rate:1-100,2%",
     ),
-    ("stop-when-saturated", "", False, "End a sweep over load when more of it no longer gives more"),
-    ("cooldown", "", False, "At the end of each timed level, sent but not measured: a time such as 10s"),
+    ("stop-when-saturated", "", True, "End a sweep over load when more of it no longer gives more"),
+    ("cooldown", "", True, "At the end of each timed level, sent but not measured: a time such as 10s"),
     (
         "refill",
         "steady",
-        False,
+        True,
         "steady: a user's next request when its last is done; waves: all users at once, all awaited (--repeats waves)",
     ),
     (
         "arrivals",
         "",
-        False,
+        True,
         "Open loop, requests/s: constant:10, poisson:10, gamma:10,0.5, ramp:1,20,60s, steps:5@30s,10@30s, trace:FILE",
     ),
     (
         "rates",
         "",
-        False,
+        True,
         "Sweep over these rates of arrivals, e.g. 1,2,4; --arrivals then names the process alone (poisson)",
     ),
     (
         "max-concurrency",
         "",
-        False,
+        True,
         "Open loop: at most so many requests in flight; others wait, and their wait is measured",
     ),
-    ("speed-up", "1", False, "Replay a trace so many times as fast"),
+    ("speed-up", "1", True, "Replay a trace so many times as fast"),
     (
         "prompt-levels",
         "",
-        False,
+        True,
         "Sweep over these prompt sizes, e.g. 128,1024,8192, with -u users or --arrivals",
     ),
     (
         "output-levels",
         "",
-        False,
+        True,
         "Sweep over these output sizes, e.g. 16,128,1024, with -u users or --arrivals",
     ),
     (
@@ -101,7 +101,7 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     (
         "mix",
         "",
-        False,
+        True,
         "Kinds of requests with weights, 'chat:70 prompt=lognormal:300,150 output=150' (repeatable; docs/load-models.md)",
     ),
     (
@@ -126,7 +126,7 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     (
         "shared-prefix",
         "",
-        False,
+        True,
         "Begin each prompt with one of N shared texts of so many tokens, e.g. 4x1000",
     ),
     (
@@ -155,7 +155,7 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ),
     ("seed", "1", True, "Seed of sizes and prompts: the same seed sends the same requests"),
     ("run-name", "", True, "A name for the run; part of its directory's name"),
-    ("label", "", False, "k=v, kept with the results (repeatable)"),
+    ("label", "", True, "k=v, kept with the results (repeatable)"),
     ("results-dir", "results", False, "Where run directories are made"),
     ("exact-output", "auto", True, "Make the server go on to the asked length (ignore_eos): auto, yes or no"),
     ("extra-body", "", True, 'JSON object laid over every request\'s body, e.g. {"temperature": 0.7}'),
@@ -163,11 +163,11 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     (
         "backend-option",
         "",
-        False,
+        True,
         "k=v, what this server does differently (repeatable; docs/backends.md lists them)",
     ),
     ("header", "", False, "'Name: value', sent with every request (repeatable); keys do not belong here"),
-    ("prompt-ids", "", False, "Prompts of random token ids from a range, e.g. 1000-30000, not of words"),
+    ("prompt-ids", "", True, "Prompts of random token ids from a range, e.g. 1000-30000, not of words"),
     (
         "cache-salt",
         "off",
@@ -177,27 +177,27 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     (
         "drop-answers-under",
         "",
-        False,
+        True,
         "Leave answers of fewer tokens out of the statistics. Default: keep all",
     ),
-    ("retry-after", "yes", False, "A user refused with Retry-After rests that long (up to 60 s): yes or no"),
-    ("connect-timeout", "10", False, "Seconds to open a connection"),
-    ("first-token-timeout", "300", False, "Seconds from sending a request to its first token"),
-    ("idle-timeout", "60", False, "Seconds without a byte in mid-stream"),
-    ("total-timeout", "900", False, "Seconds for a whole request"),
+    ("retry-after", "yes", True, "A user refused with Retry-After rests that long (up to 60 s): yes or no"),
+    ("connect-timeout", "10", True, "Seconds to open a connection"),
+    ("first-token-timeout", "300", True, "Seconds from sending a request to its first token"),
+    ("idle-timeout", "60", True, "Seconds without a byte in mid-stream"),
+    ("total-timeout", "900", True, "Seconds for a whole request"),
     (
         "preflight",
         "yes",
-        False,
+        True,
         "Ask for models and limits and send one trial request before load: yes or no",
     ),
     (
         "ready-timeout",
         "",
-        False,
+        True,
         "Seconds to wait for a server that is not up or is loading. Default: 120 if loading",
     ),
-    ("server-metrics", "auto", False, "Poll the server's Prometheus /metrics during load: auto or no"),
+    ("server-metrics", "auto", True, "Poll the server's Prometheus /metrics during load: auto or no"),
     (
         "serve",
         "",
@@ -209,13 +209,13 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     (
         "slo",
         "",
-        False,
+        True,
         _SLO,
     ),
     (
         "export",
         "",
-        False,
+        True,
         f"At the end, also write files that other tools' notebooks read: {', '.join(export.NAMES)}, or several with commas",
     ),
     ("junit", "", False, "At the end, also write verdict and service levels as JUnit XML, e.g. junit.xml"),
@@ -226,8 +226,8 @@ OPTIONS: Final[tuple[tuple[str, str, bool, str], ...]] = (
     ("price-in", "", True, "Price of a million prompt tokens, e.g. 0.5"),
     ("price-out", "", True, "Price of a million output tokens, e.g. 1.5"),
     ("max-error-rate", "", True, "End the run when clearly more of its recent requests fail, e.g. 5%"),
-    ("probe-every", "", False, "Beside the load, send a small request this often, reported apart, e.g. 2s"),
-    ("probe-tokens", "", False, "Prompt and output tokens of these, e.g. 64/8. Default: 32/16"),
+    ("probe-every", "", True, "Beside the load, send a small request this often, reported apart, e.g. 2s"),
+    ("probe-tokens", "", True, "Prompt and output tokens of these, e.g. 64/8. Default: 32/16"),
     ("require-valid", "", False, "Exit with 4 if the verdict is invalid"),
 )
 FLAGS: Final = ("insecure", "require-valid", "stop-when-saturated")  # given or not, without a value

@@ -113,9 +113,9 @@ _AS_THEY_ARE = (
 )
 _TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
-_OTHER_VARIABLES = (
-    *("TOKENSWARM_API_KEY", "TOKENSWARM_API_KEY_FILE", "TOKENSWARM_CACHE", "TOKENSWARM_INFLUXD"),
-    *("TOKENSWARM_BACKEND", "TOKENSWARM_REQUIRE_REAL"),  # the first is locustfiles/generic.py's
+_OTHER_VARIABLES = (  # BACKEND is locustfiles/generic.py's
+    *("API_KEY", "API_KEY_FILE", "API_KEY_ORIGIN", "ALLOWED_HOSTS", "BACKEND", "CACHE", "INFLUXD"),
+    *("REQUIRE_REAL", "WEB_USER", "WEB_PASSWORD_HASH", "WEB_PASSWORD_HASH_FILE", "WEB_ORIGINS"),
 )
 _DEFAULTS: Mapping[str, str] = {name.replace("-", "_"): default for name, default, _, _ in OPTIONS}
 
@@ -276,7 +276,7 @@ def _nothing(options: Namespace) -> Iterator[str]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Variables that look like ours and are not: a typing error would otherwise go unnoticed."""
-    known = {variable(name) for name, *_ in OPTIONS} | set(_OTHER_VARIABLES)
+    known = {variable(name) for name, *_ in OPTIONS} | {f"TOKENSWARM_{name}" for name in _OTHER_VARIABLES}
     return sorted(name for name in environ if name.startswith("TOKENSWARM_") and name not in known)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "CHUNK",
     "GET",
     "ORDER",
+    "PULSE",
     "REPORT",
     "SAY",
     "Order",
@@ -45,6 +46,9 @@ REPORT: Final = "tokenswarm.report"
 GET: Final = "tokenswarm.get"
 CHUNK: Final = "tokenswarm.chunk"
 SAY: Final = "tokenswarm.say"
+PULSE: Final = (
+    "tokenswarm.pulse"  # worker -> master, once a second, where somebody may look (`harness.pulse`)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +158,7 @@ class Order:
     give_up: bool = False  # what is in flight is cancelled now
     taken: bool = False  # the master has its journal, and it holds
     settled: bool = False  # the results are written: its own copy may go
+    watched: bool = False  # somebody may look on: it is to say how its last seconds were
 
     def wire(self) -> dict[str, Any]:
         """As it is sent."""
@@ -181,6 +186,7 @@ class Report:
     host: str = ""
     pid: Count = 0
     users: Count = 0
+    departing: Count = 0  # of them: asked to stop, and still at their last request
     in_flight: Count = 0
     tallies: tuple[Tally, ...] = ()  # of the last segments
     totals: Totals = field(default_factory=Totals)

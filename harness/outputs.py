@@ -20,6 +20,7 @@ import pandas as pd
 from harness import (
     audit,
     beside,
+    by_hand,
     client_doubts,
     files,
     fitness,
@@ -196,6 +197,7 @@ def _from_files(run_dir: Path, run: Mapping[str, Any], requests: pd.DataFrame) -
     ) | {"server_metrics": server, "audit": account, "search": sought, "saturated": run.get("saturated")}
     summary = steadiness.with_steady(summary, settled)
     summary = beside.with_beside(summary, run, requests, windows)
+    summary = by_hand.with_segments(summary, run)
     material = Material(
         summary=summary, run=run, requests=requests, windows=windows, seconds=watched, samples=samples
     )

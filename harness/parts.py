@@ -12,13 +12,14 @@ from typing import Any, Protocol
 
 from harness import live
 from harness.allowance import Given
-from harness.clock import unix_now_ns
-from harness.feed import Feed
+from harness.clock import ANCHOR_NS, now_ns, unix_now_ns
+from harness.feed import Feed, both
 from harness.hope import Hope
 from harness.load import LOCAL, Load
 from harness.open_loop import Arrival
 from harness.orders import Tally, Totals
 from harness.plan import Plan
+from harness.pulse import Pulse, Said
 from harness.record import RequestRecord
 from harness.results import RunDirectory
 from harness.scribe import Scribe
@@ -71,8 +72,8 @@ class Parts(Protocol):
     def begin(self, run: Director) -> None:
         """Load begins."""
 
-    def tell(self) -> None:
-        """The plan has changed."""
+    def tell(self, *, at_once: bool = False) -> None:
+        """The plan has changed. `at_once`: all hear of it before Locust tells them anything; no `when_up` goes on."""
 
     def when_up(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
         """Call `then(users of each part, when to open in Unix ns)` once all `users` are known to be up."""
@@ -96,6 +97,9 @@ class Parts(Protocol):
 
     def counted(self) -> live.View:
         """What all of them have counted."""
+
+    def said(self) -> list[Said]:
+        """What each said last, for whoever looks on."""
 
     def totals(self) -> list[Totals]:
         """What each has counted over the run; those of a distributed run come with reports."""
@@ -144,8 +148,13 @@ class Alone:
         on_record: Callable[[RequestRecord], None],
         abort: Callable[[], object],
         guests: Guests,
+        *,
+        is_watched: bool = False,
     ) -> None:
+        """`is_watched`: somebody may look on."""
         self._load = load
+        self._is_watched = is_watched
+        self._pulse: Pulse | None = None
         self._guests = guests
         self._on_record = on_record
         self._abort = abort
@@ -154,7 +163,9 @@ class Alone:
     def begin(self, run: Director) -> None:
         """Load begins, here."""
         self._run = run
-        feed = run.watch.send(self._load, run.id, run.users)
+        if self._is_watched:
+            self._pulse = Pulse(now_ns(), ANCHOR_NS, lambda: self._load.engine.flying)
+        feed = both(run.watch.send(self._load, run.id, run.users), self._pulse)
         self._load.begin(
             run.scribe,
             on_record=self._on_record,
@@ -164,8 +175,9 @@ class Alone:
             feed=feed,
         )
 
-    def tell(self) -> None:
+    def tell(self, *, at_once: bool = True) -> None:
         """As a call; its answer is how far it is."""
+        del at_once
         if self._run is None:
             return
         a_plan = self._run.plan
@@ -209,6 +221,17 @@ class Alone:
         self._hear(self._run)
         segment = self._run.plan.segment
         return live.merged([self._load.live.stored()], None if segment is None else segment.index)
+
+    def said(self) -> list[Said]:
+        """What it has to say now."""
+        load, run = self._load, self._run
+        if run is None:
+            return []
+        self._hear(run)
+        is_over = run.plan.is_stopped and not load.in_flight
+        pulse = None if self._pulse is None else self._pulse.stored(now_ns(), is_over=is_over)
+        state = "ended" if is_over else "ready"
+        return [Said(LOCAL, state, run.users(), load.in_flight, load.live.stored(), pulse, not is_over)]
 
     def totals(self) -> list[Totals]:
         """What it has counted over the run."""

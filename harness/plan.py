@@ -2,14 +2,16 @@
 
 Parts say how far they are (`Tally`); what they may do next goes back to them (`Step`). A sweep's levels are given
 beforehand, or found one by one by a `Chooser` that looks at what came of those before. Without a sweep, each number of
-users that Locust reports as complete opens a level of its own.
+users that Locust reports as complete opens a level of its own; what is sent while users come or go is no level's.
 
 No clock here. All stamps are on the run's clock, Unix ns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from harness import by_hand
 from harness.allowance import Allowance, Given
 from harness.journal import Window
 from harness.loadpoint import LoadPoint
@@ -21,14 +23,15 @@ from harness.trials import Trials
 __all__ = ["Chooser", "Plan", "Segment", "sweep"]
 
 Chooser = Callable[[], LoadPoint | None]
+Changed = Callable[["Plan", float, int], Segment]
 
 
 @dataclass(slots=True)
 class Plan:
     """The segments of one run and where it stands among them.
 
-    With `segments` given (a sweep) they are worked through in order. Without, a first segment of level 0 takes what
-    is sent while users are starting, and each count of users that Locust reports as complete opens
+    With `segments` given (a sweep) they are worked through in order. Without, a segment of level 0 takes what
+    is sent while users are starting or going, and each count of users that Locust reports as complete opens
     a segment of its own, until `stop`.
     """
 
@@ -44,6 +47,12 @@ class Plan:
     prober: str | None = None  # the part that sends probes, where there are any
     trials: Trials | None = None  # of a search, which is what gives them
     saturated: tuple[int, str] | None = None  # the level at which more load no longer gave more, and why
+    asked: list[int] = field(
+        default_factory=list
+    )  # numbers of users since the last that was held, that one first
+    at_rate: Changed | None = (
+        None  # gives the segment of another rate, to begin then, in an open loop that can have one
+    )
 
     @property
     def segment(self) -> Segment | None:
@@ -83,7 +92,7 @@ class Plan:
         """Load begins: users are being started."""
         self.begun_ns = now_ns
         if not self.is_sweep:
-            self.segments.append(Segment(0, LoadPoint(key=0, users=0), 1, None, 0, open_ns=now_ns))
+            self._opened(LoadPoint(key=0, users=0), 0, open_ns=now_ns)
 
     def users_ready(self, users: Mapping[str, int], level: int, now_ns: int, open_ns: int) -> None:
         """All `level` users that were asked for are up, so many in each part; in an open loop there are none.
@@ -94,12 +103,9 @@ class Plan:
         if self.is_stopped or segment is None:
             return
         if not self.is_sweep:
-            segment.cut(now_ns)
-            repeat = 1 + sum(segment.level == level for segment in self.segments)
-            point = LoadPoint.of_users(level)
-            segment = Segment(len(self.segments), point, repeat, None, self.warmup, span=self.span)
-            self.segments.append(segment)
-            self.at = segment.index
+            if (self.asked and self.asked[-1] != level) or _holds(segment, users, level):
+                return  # another number has been asked for since, or nothing has changed
+            segment = self._held(segment, level, now_ns)
         elif segment.point.users != level:
             return
         elif any(users.get(name, 0) != part.users for name, part in segment.parts.items()):
@@ -114,6 +120,32 @@ class Plan:
             segment.open_ns = open_ns
         segment.grant()
         segment.share(users, now_ns)
+
+    def users_asked(self, before: int, users: int, by: str, now_ns: int) -> str | None:
+        """So many users are to be up, `before` having been asked for until now; the first is about to come, or to go.
+
+        What is sent until they are all up is no level's. Returns the label of what follows; None where nothing changes:
+        the same number, at another rate or in other parts; or levels that a sweep holds.
+        """
+        segment = self.segment
+        if self.is_sweep or self.is_stopped or segment is None or before == users:
+            return None
+        if segment.level:
+            segment.cut(now_ns)
+            segment = self._opened(LoadPoint(key=0, users=0), 0, open_ns=now_ns)
+        self.asked = [*(self.asked or [before]), users]
+        segment.label = by_hand.of_users(self.asked, by)
+        return by_hand.of_users([before, users], by)
+
+    def rate_asked(self, rate: float, each: Mapping[str, int], now_ns: int, open_ns: int) -> Segment:
+        """Arrivals come at another rate from `open_ns` on, to the parts in `each`. Only where there is `at_rate`."""
+        assert self.at_rate is not None and self.segment is not None  # noqa: S101, PT018  whoever calls has looked
+        segment = self.at_rate(self, rate, open_ns)
+        self.segment.stop(open_ns)
+        self.segments.append(segment)
+        self.at = segment.index
+        self.users_ready(each, 0, now_ns, open_ns)
+        return segment
 
     def hear(self, name: str, tallies: Sequence[Tally], given: Given | None = None) -> None:
         """A part's own word on how far it is. Stamps must be on the run's clock."""
@@ -156,11 +188,8 @@ class Plan:
     def unreached(self) -> list[str]:
         """The levels of a sweep that have not been held to their end; none where there is no end but the run's."""
         left = [segment for segment in self.segments[self.at :] if not segment.is_done]
-        if (
-            not self.is_sweep
-            or not left
-            or (len(self.segments) == 1 and left[0].quota is None and not self.more)
-        ):
+        is_only = (len(self.segments) == 1 or self.at_rate) and not self.more
+        if not self.is_sweep or not left or (is_only and left[0].quota is None):
             return []
         return list(dict.fromkeys(segment.point.title for segment in left))
 
@@ -204,6 +233,32 @@ class Plan:
         self.is_stopped = True
         if self.segment is not None:
             self.segment.stop(now_ns)
+        for before in self.segments[: self.at]:  # one whose rate was about to be changed
+            if before.stop_ns is not None and before.stop_ns > now_ns:
+                before.cut_ns = before.stop_ns = now_ns
+
+    def _held(self, segment: Segment, level: int, now_ns: int) -> Segment:
+        """The segment of so many users, which are up, after `segment`."""
+        segment.cut(now_ns)
+        is_again = segment.level == level
+        found = self._opened(LoadPoint.of_users(level), self.warmup, span=self.span)
+        found.label = by_hand.AGAIN if is_again else segment.label
+        self.asked = []
+        return found
+
+    def _opened(self, point: LoadPoint, warmup: int, **more: Any) -> Segment:  # noqa: ANN401  a segment's
+        """One segment more, of a run without a sweep; it is the one under way."""
+        repeat = 1 + sum(segment.level == point.key for segment in self.segments)
+        segment = Segment(len(self.segments), point, repeat, None, warmup, **more)
+        self.segments.append(segment)
+        self.at = segment.index
+        return segment
+
+
+def _holds(segment: Segment, users: Mapping[str, int], level: int) -> bool:
+    """Whether this is what it has held all along."""
+    here = {name: part.users for name, part in segment.parts.items() if part.users}
+    return segment.level == level and segment.cut_ns is None and here == {n: u for n, u in users.items() if u}
 
 
 def sweep(

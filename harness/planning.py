@@ -2,6 +2,9 @@
 
 Repeats are interleaved: all levels are gone through before any is repeated, so that a slow drift of the server does not
 pass for a difference between levels.
+
+What can be changed while a run goes on is decided here, too: the number of users where nothing but Locust says it, and the
+rate of arrivals that have but one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +12,9 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 
-from harness.load_options import LEVEL_S
+from harness import by_hand
+from harness.arrivals import Flat
+from harness.load_options import LEVEL_S, LoadModel
 from harness.loadpoint import LoadPoint
 from harness.options import Settings
 from harness.plan import Plan, sweep
@@ -18,7 +23,7 @@ from harness.segment import Due, Segment, Span
 from harness.timetable import Timetable
 from harness.trials import Trials
 
-__all__ = ["new_plan", "points"]
+__all__ = ["fixed", "flat", "new_plan", "points"]
 
 
 def new_plan(settings: Settings, timetable: Timetable | None) -> Plan:
@@ -44,7 +49,53 @@ def new_plan(settings: Settings, timetable: Timetable | None) -> Plan:
     segments = [
         _segment(settings, timetable, index, point, repeat) for index, (repeat, point) in enumerate(passes)
     ]
-    return Plan(segments, settings.warmup, is_sweep=True)
+    changed = None if timetable is None or fixed(settings) else partial(_at_rate, settings, timetable)
+    return Plan(segments, settings.warmup, is_sweep=True, at_rate=changed)
+
+
+def fixed(settings: Settings) -> str | None:
+    """Why load cannot be changed while it runs, in words; None where it can: users in a closed loop, else the rate."""
+    model = settings.load
+    if model.search is not None:
+        return "a search finds its levels itself: stop it first"
+    if settings.levels or model.has_levels:
+        return "a sweep holds its levels itself: stop it first"
+    return None if model.arrivals is None else _fixed_rate(model)
+
+
+def _fixed_rate(model: LoadModel) -> str | None:
+    if model.is_trace:
+        return "the trace says when requests come: stop the run first; --speed-up sends it faster"
+    if flat(model) is None:
+        text = model.arrivals and model.arrivals.describe()
+        return f"--arrivals {text} changes its rate itself: stop the run first, and give one rate, e.g. poisson:10"
+    return None
+
+
+def flat(model: LoadModel) -> float | None:
+    """The one rate of its arrivals, requests/s."""
+    profile = None if model.arrivals is None else model.arrivals.profile
+    return profile.per_s if isinstance(profile, Flat) else None
+
+
+def _at_rate(settings: Settings, timetable: Timetable, a_plan: Plan, rate: float, begin_ns: int) -> Segment:
+    """The segment after the one under way, of the same process at another rate, up to the same end."""
+    now = a_plan.segment
+    assert now is not None  # noqa: S101  whoever changes it has one
+    for segment in a_plan.segments:  # a rate has its own name, now that there are several
+        if segment.point.kind == "arrivals":
+            own = flat(settings.load)
+            segment.point = replace(segment.point, kind="rate", rate=own, value=own, text="")
+    before = float(now.point.value or 0.0)
+    known = {segment.point.value: segment.level for segment in a_plan.segments}
+    key = known.get(rate) or 1 + max(known.values())
+    repeat = 1 + sum(segment.level == key for segment in a_plan.segments)
+    point = LoadPoint(key=key, users=0, kind="rate", rate=rate, value=rate)
+    found = _segment(settings, timetable, now.index + 1, point, repeat)
+    if now.end_ns is not None:
+        found.span = replace(found.span or Span(), seconds=max(0.0, (now.end_ns - begin_ns) / 1e9))
+    found.label = by_hand.of_rate(before, rate)
+    return found
 
 
 def _search(settings: Settings, timetable: Timetable | None, search: Search) -> Plan:

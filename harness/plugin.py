@@ -22,12 +22,14 @@ from locust.runners import Runner, WorkerRunner
 from locust.web import WebUI
 
 from harness import options, planning, ports
+from harness.asked import ANY_HOST
 from harness.errors import ConfigError
+from harness.lanes import check_environment
 from harness.load import Load
 from harness.say import say
 from harness.servers import beside
 from harness.session import Session, measured_classes, parsed_options
-from harness.shape import LevelsShape
+from harness.web import guard
 
 if TYPE_CHECKING:
     from harness.distributed.worker import Worker
@@ -64,6 +66,7 @@ def current(environment: Environment) -> Load:
 
 def _add_options(parser: ArgumentParser, **_: object) -> None:
     options.add_options(parser)
+    guard.stay_home(parser)
     _check_ports(parser)
     if "LOCUST_PROCESSES" in os.environ or any(word.startswith("--processes") for word in sys.argv):
         os.register_at_fork(after_in_child=_follow_parent)
@@ -77,6 +80,7 @@ def _check_ports(parser: ArgumentParser) -> None:
         found = parse(args, *more, **others)
         if args is None and next(_READ) == 0:  # later the web UI reads it again, while a master listens
             try:
+                check_environment()
                 ports.check(found[0])
             except ConfigError as error:
                 _refuse(error)
@@ -113,11 +117,10 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
     try:
         for name in options.unknown_variables(os.environ):
             say(f"{name} is set but is no variable of tokenswarm (`tokenswarm options` lists them)")
-        settings = session.settings()
+        settings = session.settings(None if _needs_host(session) else ANY_HOST)
         if planning.points(settings):
-            environment.shape_class = LevelsShape(session)
-            parsed = parsed_options(environment)
-            session.given, parsed.run_time = (parsed.num_users, parsed.run_time), None
+            session.asked.sweep()
+        session.shapes.use()
         if not environment.stop_timeout:
             environment.stop_timeout = DRAIN_S
         if settings.serve:
@@ -134,6 +137,12 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
         for one in signals:
             signal.signal(one, _ENDS[one])
     session.listen()
+
+
+def _needs_host(session: Session) -> bool:
+    """Whether nobody will be asked for it: there is no form, or something is started before anybody can fill it in."""
+    parsed = session.asked.parsed
+    return session.web_ui is None or bool(parsed.autostart or str(parsed.serve or "").strip())
 
 
 def _init_worker(environment: Environment, runner: WorkerRunner) -> None:

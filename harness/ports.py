@@ -5,6 +5,7 @@ that one's run.
 """
 
 import errno
+import ipaddress
 import os
 import socket
 from argparse import Namespace
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from harness.errors import ConfigError
 
-__all__ = ["check"]
+__all__ = ["check", "is_local"]
 
 
 class _Place(NamedTuple):
@@ -44,6 +45,17 @@ def check(parsed: Namespace) -> None:
             raise ConfigError(_why(place, error)) from error
 
 
+def is_local(host: str) -> bool:
+    """Whether what listens at a host, a name or an address, can be reached from this machine alone; "" is all interfaces."""
+    if not host:
+        return False
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:  # who then tries to listen there says so
+        return False
+    return all(ipaddress.ip_address(one).is_loopback for one in found)
+
+
 def _places(parsed: Namespace) -> Iterator[_Place]:
     if parsed.worker or parsed.list_commands or parsed.show_task_ratio or parsed.show_task_ratio_json:
         return
@@ -71,4 +83,4 @@ def _why(place: _Place, error: OSError | OverflowError) -> str:
     if error.errno == errno.EACCES:
         return f"{place.port_option} {place.port}: not permitted here; give one from 1024 on"
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else "no such address"
-    return f"{place.host_option} {place.host!r}: {reason}; give an address of this machine, or leave it out for all of them"
+    return f"{place.host_option} {place.host!r}: {reason}; give an address of this machine, or '*' for all of them"

@@ -33,6 +33,10 @@ class Segment(Protocol):
         """What it holds."""
 
     @property
+    def label(self) -> str | None:
+        """What was changed when it began, while load ran."""
+
+    @property
     def quota(self) -> int | None:
         """Measured requests it is to send; None: until load is stopped."""
 
@@ -111,10 +115,13 @@ class Progress:
             self._greenlet = None
             self._print(self.line())
 
-    def line(self) -> str:
-        """Where the run stands, e.g. `[0:12] 4 users, step 2/3: 7/12 done · 3 of 4 workers · 31 ok in all ...`."""
+    def line(self, view: View | None = None) -> str:
+        """Where the run stands, e.g. `[0:12] 4 users, step 2/3: 7/12 done · 3 of 4 workers · 31 ok in all ...`.
+
+        `view`: of somebody who has just put it together.
+        """
         seconds = (now_ns() - self._begin_ns) // 1_000_000_000
-        view, search = self._live(), self._search()
+        view, search = self._live() if view is None else view, self._search()
         parts = [f"[{seconds // 60}:{seconds % 60:02}] {self._place(is_search=search is not None)}"]
         parts += [] if search is None else [search]
         if self._workers is not None:
@@ -133,11 +140,11 @@ class Progress:
         if segment is None and len(self._plan.segments):
             return "done"
         if segment is None or segment.level == 0:
-            return "starting users"
-        place = segment.point.title
+            return "starting users" if segment is None or not segment.label else f"users change ({segment.label})"
+        place = segment.point.title + (f" ({segment.label})" if segment.label else "")
         if not self._plan.is_sweep:
             return place
-        if len(self._plan.segments) > 1 and not is_search:  # which has no known number of steps
+        if not segment.label and len(self._plan.segments) > 1 and not is_search:  # which has no known number of steps
             place += f", step {self._plan.at + 1}/{len(self._plan.segments)}"
         if segment.warmup_given() < segment.warmup_total() or not segment.given():
             return f"{place}: warming up"

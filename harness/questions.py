@@ -3,6 +3,7 @@
 import re
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import Final
@@ -12,12 +13,13 @@ import orjson
 import requests
 import urllib3
 
+from harness.allowed_hosts import HostRefused
 from harness.backends.base import Backend
 from harness.backends.fields import Json, body_error, mapping, printable
 from harness.control import ProxyRefused, cause, through
 from harness.errors import ConfigError
 from harness.secrecy import hide
-from harness.target import Target
+from harness.target import Target, bare
 
 TIMEOUT_S: Final = 10.0
 MOST_BYTES: Final = 4_000_000  # of an answer
@@ -84,7 +86,7 @@ class Questions:
             asked = f"{url}{through(self.asked)}"
             raise ConfigError(f"{asked} answered {answer.status_code}{self._refusal(body)}")
         if answer.is_redirect and not public:  # requests of the load follow none
-            where = _one_line(urljoin(answer.url, answer.headers["Location"]))
+            where = _one_line(_passed_on(answer))
             fix = where.removesuffix(route) if where.endswith(route) else "the API's base URL"
             raise ConfigError(
                 f"{answer.url} sends us on to {where}, and load follows nobody: give --host {fix}"
@@ -123,6 +125,14 @@ def refusal(said: str, secret: str | None) -> str:
     return f"{said}put the API key into the environment variable {KEY_HELP}"
 
 
+def _passed_on(answer: requests.Response) -> str:
+    """Where a redirect leads, as it may be shown."""
+    where = answer.headers["Location"]
+    with suppress(ValueError):  # it is for `bare` to say
+        where = urljoin(answer.url, where)
+    return bare(where)
+
+
 def _json(body: bytes) -> object:
     try:
         said: object = orjson.loads(body)
@@ -140,6 +150,8 @@ _NOBODY: Final[tuple[type[BaseException], ...]] = (
 
 def _trouble(why: BaseException, target: Target, through: str) -> ConfigError:
     """What went wrong, and what most likely mends it. `through`: in words, the proxy that is between."""
+    if isinstance(why, HostRefused):
+        return ConfigError(f"--host {target}: {why}")
     if isinstance(why, ProxyRefused):
         said = f"--host {target}: {why}"
         return Unreachable(said) if why.status >= 500 else ConfigError(said)

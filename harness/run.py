@@ -20,7 +20,7 @@ from typing import Any
 from gevent.event import Event
 from gevent.lock import RLock
 
-from harness import audit, ending, export, files, loadpoint, provenance, run_facts
+from harness import audit, by_hand, ending, export, files, loadpoint, provenance, run_facts
 from harness.allowance import Given
 from harness.choosing import Choosing
 from harness.clock import unix_now_ns
@@ -109,6 +109,12 @@ class Run:
         """All users asked for have been started."""
         self.parts.when_up(users, lambda each, open_ns: self._open(users, each, open_ns))
 
+    def users_asked(self, before: int, users: int, by: str) -> None:
+        """So many users are to be up; `by` whom. Before the first of them comes or goes, all parts know."""
+        if said := self.plan.users_asked(before, users, by, unix_now_ns()):
+            self.parts.tell(at_once=True)
+            self.event(said, "level")
+
     def hear(self, name: str, tallies: Sequence[Tally], given: Given | None = None) -> None:
         """A part's word on how far it is, stamps on this process's clock, Unix ns."""
         self.plan.hear(name, tallies, given)
@@ -120,7 +126,7 @@ class Run:
         segment = self.plan.segment
         if segment is not None and self.plan.is_sweep:
             if segment.window():
-                self._journal_windows()
+                self.journal_windows()
             if segment.is_done:
                 self.segment_done.set()
 
@@ -137,13 +143,8 @@ class Run:
 
     def note_event(self, what: str, topic: str, at_ns: int | None = None) -> None:
         """The same, not said. `topic`: start, level, stop, end, worker, guard or note; `at_ns`: Unix ns, now by default."""
-        segment = self.plan.segment
-        event = {
-            "time_ns": unix_now_ns() if at_ns is None else at_ns,
-            "what": what,
-            "topic": topic,
-            "level": None if segment is None or self.plan.is_stopped else segment.level,
-        }
+        time_ns = unix_now_ns() if at_ns is None else at_ns
+        event = by_hand.event(what, topic, time_ns, self.plan.segment, is_stopped=self.plan.is_stopped)
         self.scribe.append("event", event)
         self.watch.event(event)
 
@@ -215,7 +216,7 @@ class Run:
         self.choosing.stop()
         self.guard.stop()
         self._scraper.stop()
-        self._journal_windows()
+        self.journal_windows()
         self.note_event("nothing is in flight any more", "end")
         for line in use.lines(run_facts.datasets(self.load, self.parts.statements())):
             self.event(line)
@@ -232,7 +233,7 @@ class Run:
         self.plan.users_ready(each, users, unix_now_ns(), open_ns)
         if (segment := self.plan.segment) is not None and segment.open_ns == open_ns:
             self.note_event(segment.point.title, "level", open_ns)
-        self._journal_windows()
+        self.journal_windows()
         self.plan.deal(self.parts.names)
         self.parts.tell()
 
@@ -240,7 +241,7 @@ class Run:
         self.scribe.append("server", asdict(sample))
         self.watch.sample(sample)
 
-    def _journal_windows(self) -> None:
+    def journal_windows(self) -> None:
         """Each window as soon as it has closed: a killed run keeps the rates of the levels it had finished."""
         closed = self.plan.windows()
         for window in closed[self._windows_kept :]:

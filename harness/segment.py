@@ -102,6 +102,7 @@ class Segment:
     cut_ns: int | None = None
     stop_ns: int | None = None  # when load was stopped in it
     parts: dict[str, Part] = field(default_factory=dict)
+    label: str | None = None  # what was changed when it began, while load ran (`harness.by_hand`)
 
     @property
     def level(self) -> int:

@@ -1,12 +1,10 @@
 """One Locust process that directs runs: its events followed, its users counted, the end owned, the results printed.
 
-Ctrl-C (or SIGTERM, or a closed terminal) stops load, waits for what is in flight up to --stop-timeout, and
-writes the results; a second one gives up what is in flight; a third ends the process.
+What the options ask for is `harness.asked`, Ctrl-C `harness.interrupts`, the web UI's form `harness.web.form`.
 """
 
 import logging
 import os
-import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,13 +16,16 @@ from locust.env import Environment
 from locust.runners import MasterRunner, Runner
 from locust.web import WebUI
 
-from harness import files, options, web
+from harness import files, ramps, web
+from harness.asked import Asked
 from harness.cautions import cautions
 from harness.distributed import bundle
 from harness.errors import ConfigError
 from harness.fired import fire
 from harness.influx import watch
+from harness.interrupts import Interrupts
 from harness.lane import UserClass, share_of
+from harness.lanes import check_keys
 from harness.load import LOCAL, Load
 from harness.options import Settings
 from harness.parts import Alone
@@ -32,6 +33,7 @@ from harness.planning import new_plan
 from harness.run import Run
 from harness.run_place import check_place
 from harness.say import say, show
+from harness.shape import Shapes
 from harness.timetable import Timetable
 from harness.visitors import Visitors
 from harness.workload import Sharing
@@ -50,35 +52,44 @@ class Session:
         self.environment = environment
         self.runner = runner
         self.web_ui = web_ui
-        self.is_sweep = False
-        self.given: tuple[int | None, int | None] = (None, None)  # of a sweep: -u and -t
+        self.asked = Asked(parsed_options(environment))
+        self.home = getattr(self.asked.parsed, "host", None) or self.own_host()  # which the keys are for
+        self.shapes = Shapes(self)
         self.run: Run | None = None
+        self.begun: Run | None = None  # the last that Locust has started
         self._preparing: Run | None = None
         self._crew: Crew | None = None
         if isinstance(runner, MasterRunner):
             from harness.distributed import crew  # noqa: PLC0415  # what it needs is not for local runs
 
-            self._crew = crew.Crew(runner, lambda: gevent.spawn(self._end_load))
+            self._crew = crew.Crew(runner, lambda: gevent.spawn(self.end_load))
+        self.on_stop: Callable[[], object] = lambda: None  # whoever is about to start a run leaves it
         self._afterwards = ExitStack()
-        self._has_printed, self._interrupts = False, 0
+        self._has_printed, self._interrupts = False, Interrupts(self)
 
     def afterwards(self, call: Callable[[], object]) -> None:
         """Have something done when all has been said."""
         self._afterwards.callback(call)
 
-    def settings(self) -> Settings:
-        """The settings that the options, as they are now, make."""
-        parsed = parsed_options(self.environment)
-        if self.is_sweep:
-            # The web UI's form fills these in, asked or not.
-            parsed.spawn_rate = None
-            parsed.num_users, parsed.run_time = self.given
-        settings = options.read(parsed, self._own_host())
-        parsed.run_time = None if self.is_sweep else parsed.run_time  # the plan's own end is exact
-        return settings
+    @property
+    def is_master(self) -> bool:
+        """It sends nothing itself."""
+        return self._crew is not None
 
-    def prepare(self, settings: Settings) -> Run:
-        """Check and build everything a run needs.
+    def settings(self, host: str | None = None) -> Settings:
+        """The settings that the options, as they are now, make; `host` is for where they name none.
+
+        Raises:
+            ConfigError: one line for each thing that is wrong.
+        """
+        return self.asked.settings(self.own_host() or host)
+
+    def prepare(self, settings: Settings, wanted: Namespace | None = None) -> Run:
+        """Check and build everything a run needs. `run` stays the last one's until this one is ready.
+
+        Args:
+            settings: of the run.
+            wanted: the options that made them, if they are not yet those of this process.
 
         Raises:
             ConfigError: it cannot be run.
@@ -86,11 +97,11 @@ class Session:
         classes = measured_classes(self.environment)
         if not classes:
             raise ConfigError("the locustfile has no LLMUser: derive one from harness.users.LLMUser")
+        check_keys(classes, settings, self.home)
         watch.check(os.environ)
         check_place(settings.results_dir)  # now, and not after minutes of sizing prompts
         for line in cautions(settings):
             say(line)
-        self.run = None
         run: Run | None = None
         timetable = Timetable.of(settings, say)
         load = Load(settings, say, timetable=timetable)
@@ -98,9 +109,8 @@ class Session:
         try:
             load.open(classes, a_plan.planned)
             guests = Visitors(self.environment, self.runner, classes, settings.seed)
-            parts = self._crew or Alone(
-                load, partial(fire, self.environment), lambda: gevent.spawn(self._end_load), guests
-            )
+            told, gone = partial(fire, self.environment), partial(gevent.spawn, self.end_load)
+            parts = self._crew or Alone(load, told, gone, guests, is_watched=self.web_ui is not None)
             run = Run(settings, load, parts, a_plan, lambda: self.runner.user_count)
             name = LOCAL if self._crew is None else MASTER
             run.watch = watch.open_watch(os.environ, run.id, name, run.directory.path, say, says_where=True)
@@ -108,30 +118,31 @@ class Session:
                 say(f"watch it live: {run.watch.link}")
             if self._crew is not None:
                 self._preparing = run
-                self._enlist(self._crew, run)
+                self._enlist(self._crew, run, wanted or self.asked.parsed)
                 self._preparing = None
         except BaseException as error:
             load.close()
             if run is not None and isinstance(error, ConfigError | gevent.GreenletExit):  # stopped meanwhile
                 run.discard()
                 self._preparing = None
+                if self._crew is not None:
+                    self._crew.settle()
             raise
         self.run = run
         return run
 
-    def _enlist(self, crew: "Crew", run: Run) -> None:
+    def _enlist(self, crew: "Crew", run: Run, wanted: Namespace) -> None:
         """Have the workers prepare themselves; this one sends nothing more, nor reads on in a dataset."""
         run.load.close()
-        parsed = parsed_options(self.environment)
-        told = bundle.options_of(parsed, parsed.host or self._own_host() or "", run.settings)
+        told = bundle.options_of(wanted, wanted.host or self.own_host() or "", run.settings)
         stored = files.from_json(run.directory.path / "run.json")
 
         def lines(sharing: Sharing) -> Iterator[bytes]:
             shares = {kind.__name__: share_of(lane, sharing) for kind, lane in run.load.lanes.items()}
             return bundle.write(told, stored, shares, run.load.timetable)
 
-        least = parsed.expect_workers if self.web_ui is None else 1
-        crew.enlist(run, lines, least, parsed.expect_workers_max_wait)
+        least = wanted.expect_workers if self.web_ui is None else 1
+        crew.enlist(run, lines, least, wanted.expect_workers_max_wait)
         run.prepared()
 
     def refuse(self, *, at_once: bool = False) -> None:
@@ -141,7 +152,7 @@ class Session:
         if self._preparing is not None:
             self._preparing.directory.discard()
 
-    def _own_host(self) -> str | None:
+    def own_host(self) -> str | None:
         """The locustfile's own."""
         return next((user.host for user in self.environment.user_classes if user.host), None)
 
@@ -158,6 +169,7 @@ class Session:
         """Follow Locust's events from here on."""
         if self.web_ui is not None:
             web.open_site(self)
+        ramps.follow(self)
         on = self.environment.events
         on.test_start.add_listener(self._start)
         on.spawning_complete.add_listener(self._spawned)
@@ -165,12 +177,7 @@ class Session:
         on.test_stop.add_listener(self._stopped)
         on.quitting.add_listener(self._quitting)
         on.quit.add_listener(self._last_words)
-        gevent.signal_handler(signal.SIGINT, self._interrupt)
-        gevent.signal_handler(signal.SIGHUP, self._interrupt)  # a closed terminal
-        if self.web_ui is None and (self.environment.shape_class is not None or self._crew is not None):
-            # Locust answers SIGTERM by itself (`quitting`), but in a headless sweep only when that is over, and on a master
-            # that is starting users only when the run's time is.
-            gevent.signal_handler(signal.SIGTERM, self._interrupt)
+        self._interrupts.listen()
 
     def _start(self, **_: object) -> None:
         if self.run is not None and self.run.plan.is_stopped:  # the web UI's last, whose end may take a while
@@ -178,6 +185,7 @@ class Session:
         if self.run is None or self.run.plan.is_stopped:  # options may have changed
             self.prepare_again()
         if self.run is not None:
+            self.begun = self.run
             self.run.begin()
         else:
             gevent.spawn(self._stop_runner)
@@ -188,12 +196,29 @@ class Session:
         try:
             return self.prepare(self.settings())
         except ConfigError as error:
-            for line in str(error).splitlines():
-                logging.getLogger(__name__).error("cannot start: %s", line)  # noqa: TRY400  # no traceback
-                self.runner.log_exception(
-                    "tokenswarm", f"cannot start: {line}", ""
-                )  # the page's Exceptions tab
+            self.complain(error)
             return None
+
+    def complain(self, error: ConfigError) -> None:
+        """A run cannot begin: a line in the log for each reason, and one in the page's Exceptions tab."""
+        for line in str(error).splitlines():
+            logging.getLogger(__name__).error("cannot start: %s", line)
+            if self.run is None or self.run.is_over:  # which would count it among its own
+                self.runner.log_exception("tokenswarm", f"cannot start: {line}", line)  # a row each
+
+    @property
+    def is_under_way(self) -> bool:
+        """Load goes on."""
+        return self.run is not None and self.begun is self.run and not self.run.plan.is_stopped
+
+    def forget(self, run: Run) -> None:
+        """A run that was prepared, and that Locust has not begun."""
+        run.load.close()
+        run.discard()
+        if self._crew is not None:
+            self._crew.settle()
+        if self.run is run:
+            self.run = None
 
     def _spawned(self, user_count: int, **_: object) -> None:
         if user_count and self.run is not None:
@@ -241,42 +266,20 @@ class Session:
         for line in run.last_words():
             say(line)
 
-    def _interrupt(self) -> None:
-        """Ctrl-C or SIGTERM, the first, the second and the third time."""
-        self._interrupts += 1
-        run = self.run
-        if self._interrupts > 2:
-            say(
-                "killed; what was measured stays in the run directory's journal: `tokenswarm report` reads it"
-            )
-            os._exit(130)
-        flying, limit = (0 if run is None else run.parts.in_flight), self.environment.stop_timeout
-        if run is not None and self._interrupts == 1 and (flying or not run.plan.is_stopped):
-            # In the drain of a run that had come to its end there is nothing left to cut short.
-            run.interrupted = not run.plan.is_stopped
-            say(
-                f"stopping: {flying} requests in flight get {limit:g} s to finish; Ctrl-C again gives them up"
-            )
-        elif run is not None:
-            run.watch.hurry()  # nothing is waited for any longer
-            run.parts.give_up()
-        if self._interrupts == 2 and self._crew is None:
-            self.runner.user_greenlets.kill(block=False)
-        gevent.spawn(self._end_load)
-
     def _stop_runner(self) -> None:
         """As the web UI's own stop does it: who is still starting users would go on after it."""
+        self.on_stop()
         if (swarm := getattr(self.web_ui, "_swarm_greenlet", None)) is not None:
             swarm.kill(block=True)
         self.runner.stop()
 
-    def _end_load(self) -> None:
+    def end_load(self) -> None:
         """End the run the way Locust ends it by itself, so that there is one end and not several."""
         if self.run is not None:
             self.run.stop()
         if self.web_ui is not None:
             self._stop_runner()
-            if self._interrupts:
+            if self._interrupts.count:
                 self.web_ui.stop()
         elif self.environment.shape_class is None:
             self.runner.quit()

@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING
 
 from locust import LoadTestShape
 
-from harness.session import Session
+from harness.asked import refuse_both
 
 if TYPE_CHECKING:
     from harness.run import Run
+    from harness.session import Session
 
-__all__ = ["LevelsShape"]
+__all__ = ["LevelsShape", "Shapes"]
 
 
 class LevelsShape(LoadTestShape):
     """Holds each level until its requests are done; Locust asks `tick` again when it has returned."""
 
-    def __init__(self, session: Session) -> None:
+    use_common_options = (
+        True  # else its form lets nobody say how many users the next run, which may be no sweep, has
+    )
+
+    def __init__(self, session: "Session") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        session.is_sweep = True
         self._session = session
         self._begun: Run | None = None  # the run whose first level it has given
         self.runner = session.runner
@@ -47,6 +51,25 @@ class LevelsShape(LoadTestShape):
             run.users_ready(segment.point.users)
         # The rate is that of stopping users too.
         return segment.point.users, _rate(max(segment.point.users, self._session.runner.user_count))
+
+
+class Shapes:
+    """Which shape Locust asks: ours in a sweep or an open loop, the locustfile's own otherwise, mostly none."""
+
+    def __init__(self, session: "Session") -> None:
+        self.own: LoadTestShape | None = session.environment.shape_class
+        self._session = session
+        self._levels = LevelsShape(session)
+
+    def use(self) -> None:
+        """Choose by the options that hold now. Locust asks whichever it is from its next start on.
+
+        Raises:
+            ConfigError: both would say how many users there are.
+        """
+        asked = self._session.asked
+        refuse_both(asked.parsed, self.own)
+        self._session.environment.shape_class = self._levels if asked.is_sweep else self.own
 
 
 def _rate(users: int) -> float:

@@ -96,16 +96,22 @@ def _spread(view: View, figure: str) -> dict[str, float | int | None]:
     mean = view.level.sums.get(figure, 0.0) / number if number else None
     return {
         "mean": mean,
-        **{name: _quantile(sketch, share) for name, share in _QUANTILES.items()},
+        **_quantiles(sketch, number - 1),
         "n": number,
     }
 
 
-def _quantile(sketch: Sketch, share: float) -> float | None:
+def _quantiles(sketch: Sketch, most: int) -> dict[str, float | None]:
     """Between two order statistics as the summary has it: of few requests, the lower one alone is far too low."""
-    most = sketch.count - 1
     if most < 1:
-        return sketch.quantile(share)
-    below = math.floor(share * most)
-    low, high = (sketch.quantile(min(1.0, (rank + 0.5) / most)) for rank in (below, min(below + 1, most)))
-    return None if low is None or high is None else low + (share * most - below) * (high - low)
+        return {name: sketch.quantile(share) for name, share in _QUANTILES.items()}
+    below = [math.floor(share * most) for share in _QUANTILES.values()]
+    ranks = [rank for one in below for rank in (one, min(one + 1, most))]
+    values = sketch.quantiles([min(1.0, (rank + 0.5) / most) for rank in ranks])
+    if values is None:
+        return dict.fromkeys(_QUANTILES)
+    found: dict[str, float | None] = {}
+    for at, (name, share) in enumerate(_QUANTILES.items()):
+        low, high = values[2 * at], values[2 * at + 1]
+        found[name] = low + (share * most - below[at]) * (high - low)
+    return found

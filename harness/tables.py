@@ -19,6 +19,7 @@ from harness import (
     length_says,
     loadpoint,
     search_says,
+    segment_says,
     server_says,
 )
 from harness import maritaca as theirs
@@ -62,6 +63,7 @@ def render(
     lines += ["", *columns(_level_groups(levels), width), ""]
     lines += wrap(_LEGEND, width)
     lines += _withheld([*_lacking(levels), *arrival_says.lacking(levels)], width)
+    lines += segment_says.lines(summary, width)
     lines += interval_says.lines(levels, width)
     lines += _arrivals(levels, width)
     lines += report_beside.probes(summary, width)

@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from harness.errors import ConfigError
+
+_SHOWN = 120  # characters of a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,17 @@ def parse(text: str | None) -> Target:
             )
     tls = parts.scheme == "https"
     return Target(tls, host, port or (443 if tls else 80), parts.path.rstrip("/"))
+
+
+def bare(url: str) -> str:
+    """A URL that a server gave, as it may be shown: without user, password, query and fragment, which may be secrets."""
+    try:
+        scheme, place, path, _, _ = urlsplit(url)
+    except ValueError:
+        return "something that is no URL"
+    path = path.partition(";")[0]  # a session's id may be behind it
+    path = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
+    return urlunsplit((scheme, place.rpartition("@")[2], path, "", ""))
 
 
 def _refuse_odd(text: str, example: str) -> None:

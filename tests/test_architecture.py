@@ -21,15 +21,17 @@ MODULE_LINES, FUNCTION_LINES, LOCUSTFILE_LINES = 300, 50, 60
 # Who touches the world outside: one package, and every module of ours that imports it. Nobody else may.
 IMPORTERS: Final[Mapping[str, set[str]]] = {
     "locust": {
-        *("plugin", "session", "shape", "users", "visitors", "fired"),
+        *("plugin", "session", "shape", "users", "visitors", "fired", "changes", "ramps"),
         "campaign.dry",
-        *("web", "web.bar", "web.site"),
+        *("web.form_start", "web.guard", "web.login", "web.site"),
         *(
             f"distributed.{name}"
-            for name in ("assignment", "crew", "hardening", "incidents", "roster", "worker")
+            for name in ("assignment", "crew", "hardening", "incidents", "pulses", "roster", "worker")
         ),
     },
     "gevent": {
+        *("chat.answering", "chat.terminal"),
+        *("changes", "ramps"),
         "choosing",
         "connection",
         "datasets.stream",
@@ -39,6 +41,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "exchange",
         "guarding_run",
         "health",
+        "interrupts",
         *(f"influx.{name}" for name in ("backlog", "outbox", "redelivery", "sink")),
         "load",
         "open_loop",
@@ -54,9 +57,12 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "session",
         "users",
         "visitors",
+        *("web.form_start", "web.login", "web.sampler"),
+        *(f"web.{name}" for name in ("results", "results_child", "results_jobs", "results_send", "results_shelf")),
     },
     "socket": {
         "connection",
+        "control",
         "ports",
         "selftest.pacer",
         "selftest.stream",
@@ -112,6 +118,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
 # without a server, a clock or a greenlet.
 CORE: Final = {
     *("", "errors", "record", "clock", "target", "distributions"),
+    *("addresses", "allowed_hosts", "key_origin"),
     *("counts", "bells", "histograms", "length_files", "joint"),
     *(
         "http1",
@@ -121,7 +128,7 @@ CORE: Final = {
         "decode",
     ),
     *("backends", *(f"backends.{path.stem}" for path in (HARNESS / "backends").glob("[a-z]*.py"))),
-    *("orders", "plan", "loadpoint", "segment", "allowance", "leave", "distributed.clocks"),
+    *("orders", "plan", "by_hand", "loadpoint", "segment", "allowance", "leave", "distributed.clocks"),
     *(
         "arrivals",
         "arrival_gaps",
@@ -137,7 +144,8 @@ CORE: Final = {
     *("breaker", "guards", "guarding", "probing", "probe_figures", "spread", "groups"),
     *("carried", "interval_says", "intervals", "passes", "population", "student"),
     *("rests", "refusals", "beside"),
-    *("hearsay", "level_bins", "level_counts", "level_slo"),
+    *("hearsay", "level_bins", "level_counts", "level_doubts", "level_slo", "sketch"),
+    *("web.history", "web.ledger", "web.outlook", "web.standing"),
     *("conversation", "think", "words", "texts"),
     *(f"texts.{path.stem}" for path in (HARNESS / "texts").glob("[a-z]*.py")),
     *("trace_cells", "trace_formats"),
@@ -150,13 +158,14 @@ CORE: Final = {
     *(f"report.{name}" for name in ("beside", "client", "definitions", "failures", "head", "levels")),
     *(f"report.{name}" for name in ("markdown", "passes", "server", "settings", "slo", "style", "workers")),
     *(f"report.{name}" for name in ("text", "palette", "shapes", "places", "moments", "binned")),
-    *("proxy", "tunnel", "secrecy"),
+    *("proxy", "tunnel", "secrecy", "web.origins"),
     *("grid", "totals", "audit"),
     *(f"compare.{name}" for name in ("cells", "figures", "judge", "likeness", "rules", "welch")),
     *(f"campaign.{name}" for name in ("figures", "placeholders", "secrets", "switching", "table")),
     *("grafana.links", "grafana.provisioning", "grafana.stored"),
     *(f"influx.{name}" for name in ("fields", "schema", "schema_runs", "schema_workers")),
     *("bundles.manifest", "bundles.sequence"),
+    *("chat", "chat.dialogue", "chat.follow", "chat.visible"),
     *(f"influx.{name}" for name in ("lines", "point", "run_points", "tally")),
 }
 WORLD: Final = {

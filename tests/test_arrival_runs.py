@@ -113,7 +113,8 @@ def _all_runs(folder: Path, workers: int, texts: Mapping[str, str]) -> tuple[Run
         options = ["--web-host", "127.0.0.1", "--web-port", str(port), "--host", server.url, *LOAD]
         if workers:
             options += ["--master", "--master-bind-port", str(on.port)]
-        master = on.locust("master", *options, "--arrivals", "constant:1")
+        # The page takes no file's name but one that the process was started with.
+        master = on.locust("master", *options, "--arrivals", texts["trace"])
         for _ in range(workers):
             on.worker("one")
         until(page.is_up)

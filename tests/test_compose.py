@@ -115,6 +115,9 @@ def test_only_this_machine_reaches_it() -> None:
         "127.0.0.1:1:8089", "127.0.0.1:2:3000", "127.0.0.1:3:8086",
     ]  # fmt: skip
     assert moved["master"]["environment"]["GRAFANA_URL"] == "http://127.0.0.1:2"
+    # Locust's page listens at all of the container's addresses, and answers to no foreign name all the same.
+    assert SERVICES["master"]["environment"]["LOCUST_WEB_HOST"] == "0.0.0.0"
+    assert moved["master"]["environment"]["TOKENSWARM_WEB_ORIGINS"] == "http://127.0.0.1:1,"
     assert not any(key in service for service in SERVICES.values() for key in ("network_mode", "pid", "ipc"))
     assert "5557" not in "".join(map(str, published.values()))
 
@@ -223,7 +226,7 @@ def test_variables_that_somebody_reads() -> None:
     keys = {key for modes in BACKENDS.values() for backend in modes for key in backend.key_variables}
     read = locust | ours | keys | {
         "INFLUXDB_URL", "INFLUXDB_TOKEN_FILE", "INFLUXDB_ORG", "INFLUXDB_BUCKET", "GRAFANA_URL", "HF_TOKEN", "TOKENSWARM_API_KEY",
-        "TOKENSWARM_BACKEND",
+        "TOKENSWARM_BACKEND", "TOKENSWARM_WEB_USER", "TOKENSWARM_WEB_PASSWORD_HASH", "TOKENSWARM_WEB_ORIGINS",
     }  # fmt: skip
     for name in ("master", "worker"):
         assert set(SERVICES[name]["environment"]) - read == set()

@@ -3,6 +3,7 @@
 import signal
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
@@ -83,12 +84,15 @@ def test_a_run_that_is_begun_while_the_last_one_ends(tmp_path: Path) -> None:
         stopping = Thread(target=page.stop)
         stopping.start()
         until(lambda: journaled(node.results, '"topic":"end"') > 0)
-        page.swarm(user_count=2, spawn_rate=20, run_name="second")
+        starting = Thread(target=page.swarm, kwargs={"user_count": 2, "spawn_rate": 20, "run_name": "second"})
+        starting.start()
+        until(lambda: "is being prepared" in page.refused(output_tokens="x"))
         assert not list(node.results.glob("*/summary.json"))
         until(lambda: any(node.results.glob("*-first-*/summary.json")))
         until(lambda: node.journaled("*-second-*") > 10)
         page.stop()
         stopping.join()
+        starting.join()
         node.signal(signal.SIGINT)
         assert node.end() == 0, node.err
     first, second = (next(node.results.glob(f"*-{name}-*")) for name in ("first", "second"))
@@ -111,9 +115,11 @@ def test_a_run_that_is_stopped_while_it_is_prepared_leaves_nothing(tmp_path: Pat
         where = f"http://127.0.0.1:{mute.getsockname()[1]}"
         node = local(on, where, "--web-host", "127.0.0.1", "--web-port", str(port))
         until(page.is_up)
-        page.swarm(user_count=2, spawn_rate=20, run_name="never")
-        until(lambda: any(node.results.glob("*")))
-        page.stop()
+        with ThreadPoolExecutor() as pool:
+            refused = pool.submit(page.refused, user_count=2, spawn_rate=20, run_name="never")
+            until(lambda: any(node.results.glob("*")))
+            page.stop()
+            assert refused.result() == "stopped before it had begun: nothing was sent"
         until(lambda: not any(node.results.glob("*")))
         mute.close()
         page.swarm(user_count=2, spawn_rate=20, run_name="then")

@@ -106,6 +106,8 @@ def test_variables_locustfiles_and_imports(tmp_path: Path) -> None:
         "TOKENSWARM_HEADER": "X-A: b",
         "TOKENSWARM_API_KEY": KEY,
         "TOKENSWARM_API_KEY_FILE": "/k",
+        "TOKENSWARM_API_KEY_ORIGIN": "https://h",
+        "TOKENSWARM_ALLOWED_HOSTS": "h",
         "LOCUST_USERS": "4",
         "HOME": "/root",
     }

@@ -66,14 +66,16 @@ def test_parts_add_up_to_the_whole(streams: list[tuple[int, int, float]], dealt:
 
 
 def test_widths_double_when_there_are_too_many() -> None:
-    """600 bins of 0.1 s are a minute; an hour takes 6.4 s a bin."""
+    """600 bins of 12.5 ms are 7.5 s; a minute takes 0.1 s a bin, an hour 6.4 s."""
     bins = Bins()
     bins.add("ended", UNIX, 1)
+    bins.add("ended", UNIX + 7 * S, 1)
+    assert bins.width_ns == S // 80
     bins.add("ended", UNIX + 59 * S, 1)
     assert bins.width_ns == S // 10
     bins.add("ended", UNIX + 3_600 * S, 1)
     assert bins.width_ns == 6_400_000_000
-    assert bins.within("ended", UNIX - 7 * S, UNIX + 70 * S) == 2
+    assert bins.within("ended", UNIX - 7 * S, UNIX + 70 * S) == 3
 
 
 @pytest.mark.parametrize(

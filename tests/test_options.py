@@ -20,6 +20,7 @@ from harness.distributions import Constant, Normal
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
 from harness.option_table import REPEATABLE
+from harness.target import Target
 
 # Locust patches the process that imports it, so its parser runs in one of its own: cases in, outcomes out.
 PARSER = """
@@ -47,6 +48,7 @@ print(json.dumps([form, get_parser().format_help(), outcomes], default=str))
 """
 
 HOST = "http://h:1"
+PLACE = Target(tls=False, host="h", port=1)
 CASES: dict[str, tuple[list[str], dict[str, str]]] = {
     "plain": ([], {}),
     "environment": ([], {}),  # ENVIRONMENT, below
@@ -390,17 +392,13 @@ def test_locusts_own_load_is_kept_for_the_record(parsed: Any) -> None:
 
 
 def test_the_web_form_shows_text_without_secrets(parsed: Any) -> None:
-    """What a run may change between two starts is in the form, as text; a sweep is not, nor is a secret."""
-    assert parsed["form"] == {
-        name: [DEFAULT_TEXTS[name], False]
-        for name in (
-            *("model", "api_mode", "tokenizer", "prompt_tokens", "output_tokens"),
-            *("warmup", "seed", "run_name", "exact_output", "extra_body", "stream", "cache_salt"),
-            *("text", "turns", "turn_tokens", "think_time"),
-            *("max_requests", "max_time", "max_tokens", "max_cost", "price_in", "price_out"),
-            "max_error_rate",
-        )
+    """Nearly all, as text. Not what may hold a secret, writes a file, starts a command, or says whom to trust."""
+    left_out = {
+        *("header", "serve", "results_dir", "junit", "ca_file", "dataset", "dataset_order", "template"),
+        *("lengths", "bust_cache"),
     }
+    texts = {name: [text, False] for name, text in DEFAULT_TEXTS.items() if name not in left_out}
+    assert parsed["form"] == texts | {"stop_when_saturated": [False, False]}
 
 
 DEFAULT_TEXTS = {
@@ -694,8 +692,8 @@ OPENAI_KEYS = ("OPENAI_API_KEY",)
 @pytest.mark.parametrize("variables", [OPENAI_KEYS, ()])
 def test_no_key(variables: tuple[str, ...]) -> None:
     """None where nothing is set, or only blanks."""
-    assert read_secret(variables, {}) is None
-    assert read_secret(variables, {"TOKENSWARM_API_KEY": "  ", "TOKENSWARM_API_KEY_FILE": ""}) is None
+    assert read_secret(variables, PLACE, {}) is None
+    assert read_secret(variables, PLACE, {"TOKENSWARM_API_KEY": "  ", "TOKENSWARM_API_KEY_FILE": ""}) is None
 
 
 def test_key_sources_in_their_order(tmp_path: Path) -> None:
@@ -703,20 +701,20 @@ def test_key_sources_in_their_order(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("sk-file\n", encoding="utf-8")
     environ = {"OPENAI_API_KEY": "sk-openai"}
-    assert read_secret(OPENAI_KEYS, environ) == "sk-openai"
-    assert read_secret((), environ) is None
+    assert read_secret(OPENAI_KEYS, PLACE, environ) == "sk-openai"
+    assert read_secret((), PLACE, environ) is None
     environ["TOKENSWARM_API_KEY_FILE"] = str(file)
-    assert read_secret(OPENAI_KEYS, environ) == "sk-file"
-    assert read_secret((), environ) == "sk-file"
+    assert read_secret(OPENAI_KEYS, PLACE, environ) == "sk-file"
+    assert read_secret((), PLACE, environ) == "sk-file"
     environ["TOKENSWARM_API_KEY"] = " sk-own "
-    assert read_secret(OPENAI_KEYS, environ) == "sk-own"
+    assert read_secret(OPENAI_KEYS, PLACE, environ) == "sk-own"
 
 
 def test_a_key_file_may_end_as_editors_end_it(tmp_path: Path) -> None:
     """Line ends of every kind around the key are not part of it."""
     file = tmp_path / "key"
     file.write_bytes(b"\n sk-1\r\n\n")
-    assert read_secret((), {"TOKENSWARM_API_KEY_FILE": str(file)}) == "sk-1"
+    assert read_secret((), PLACE, {"TOKENSWARM_API_KEY_FILE": str(file)}) == "sk-1"
 
 
 @pytest.mark.parametrize(
@@ -738,7 +736,7 @@ def test_a_bad_key_file_is_one_line(tmp_path: Path, content: bytes | None, probl
         file.write_bytes(content)
     environ = {"TOKENSWARM_API_KEY_FILE": str(file), "OPENAI_API_KEY": "sk-other"}
     with pytest.raises(ConfigError) as caught:
-        read_secret(OPENAI_KEYS, environ)
+        read_secret(OPENAI_KEYS, PLACE, environ)
     assert str(caught.value) == f"TOKENSWARM_API_KEY_FILE {str(file)!r} {problem}"
 
 
@@ -747,7 +745,7 @@ def test_a_key_that_no_header_may_carry_is_refused(key: str) -> None:
     """A line break in a key would be a header of its own; the key is not repeated."""
     for name in ("TOKENSWARM_API_KEY", "OPENAI_API_KEY"):
         with pytest.raises(ConfigError) as caught:
-            read_secret(OPENAI_KEYS, {name: key})
+            read_secret(OPENAI_KEYS, PLACE, {name: key})
         (line,) = str(caught.value).splitlines()
         assert line.startswith(f"{name} holds more than a key")
         assert "sk-" not in line

@@ -456,7 +456,9 @@ def test_an_answer_that_breaks_off() -> None:
     [
         ("https://api.example/v1/models", "https://api.example/v1/models", "https://api.example"),
         ("/openai/v1/models", "{}/openai/v1/models", "{}/openai"),
-        ("/login?next=/v1/models%0a", "{}/login?next=/v1/models%0a", "the API's base URL"),
+        ("/login?next=/v1/models%0a", "{}/login", "the API's base URL"),
+        ("https://me:pw@sso.example/v1/models?token=abc#x", "https://sso.example/v1/models", "https://sso.example"),
+        ("http://[", "something that is no URL", "the API's base URL"),
     ],
 )
 def test_a_redirect_is_told_with_the_host_to_give(location: str, where: str, fix: str) -> None:

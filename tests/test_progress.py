@@ -30,6 +30,7 @@ class Level:
     rate: float | None = None  # of an open loop
     flying: int = 0
     held: int = 0
+    label: str | None = None
 
     @property
     def point(self) -> LoadPoint:

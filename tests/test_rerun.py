@@ -150,6 +150,20 @@ def test_variables_of_this_shell_have_no_say() -> None:
     }  # fmt: skip
 
 
+def test_a_bundle_has_no_say_in_what_is_sent_where() -> None:
+    """Whose key goes to which host is for whoever runs it again to say."""
+    told = facts({})
+    told["invocation"]["environment"] = {
+        "TOKENSWARM_ALLOWED_HOSTS": "169.254.169.254",
+        "TOKENSWARM_API_KEY": "k",
+        "TOKENSWARM_API_KEY_FILE": "/etc/shadow",
+        "TOKENSWARM_API_KEY_ORIGIN": "https://evil.example",
+        "TOKENSWARM_BACKEND": "sglang",
+    }
+    made_ = command.build(told, [Path("l")], {}, host=None, results_dir=Path("r"))
+    assert made_.environ == {"TOKENSWARM_BACKEND": "sglang"}
+
+
 def test_a_dry_run_prints_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

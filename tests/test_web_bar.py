@@ -9,7 +9,30 @@ import requests
 from devtools import Tab
 from web_site import serving
 
-GRAFANA: Final = {"GRAFANA_URL": "https://grafana.example"}
+GRAFANA: Final = {
+    "GRAFANA_URL": "https://grafana.example",
+    **{
+        f"INFLUXDB_{name}": "http://127.0.0.1:9" if name == "URL" else "a"
+        for name in ("URL", "TOKEN", "ORG", "BUCKET")
+    },
+}
+DASHBOARD: Final = "https://grafana.example/d/tokenswarm-live/live-run?var-run=a&from=1&to=now"
+# A run that is over, of which nothing is known but its link.
+LINKED: Final = """
+from types import SimpleNamespace as Thing
+from locust import constant, events, task
+from harness import plugin
+from harness.users import LLMUser
+
+class Reader(LLMUser):
+    backend = "openai"
+    @task
+    def read(self): self.ask()
+
+@events.init.add_listener
+def init(environment, **_):
+    plugin._SESSIONS[environment].run = Thing(watch=Thing(link="{link}"), is_over=True, exit_code=None)
+"""
 BAR: Final = re.compile(r'<nav id="tokenswarm-bar".*?</nav>', re.DOTALL)
 HREF: Final = re.compile(r'<a href="([^"]+)"')
 
@@ -55,6 +78,16 @@ def test_the_dashboard_only_where_there_is_one(tmp_path: Path) -> None:
         assert "tokenswarm-dashboard" in requests.get(f"{site.url}/", timeout=5).text
         none = requests.get(site.at("dashboard"), timeout=5, allow_redirects=False)
         assert (none.status_code, "No run has begun yet" in none.text) == (404, True)
+
+
+def test_the_link_goes_where_the_run_is_now(tmp_path: Path) -> None:
+    """Its address is not in the page, which outlives runs, but where a route of ours leads."""
+    file = tmp_path / "linked.py"
+    file.write_text(LINKED.replace("{link}", DASHBOARD))
+    with serving(tmp_path, file=file, env=GRAFANA) as site:
+        assert "grafana.example" not in requests.get(f"{site.url}/", timeout=5).text
+        some = requests.get(site.at("dashboard"), timeout=5, allow_redirects=False)
+        assert (some.status_code, some.headers["Location"]) == (302, DASHBOARD)
 
 
 def test_in_a_browser(tmp_path: Path, tab: Tab) -> None:

@@ -38,6 +38,12 @@ class Page:
         answer = requests.post(f"{self.url}/swarm", data=form, timeout=30).json()
         assert answer["success"], answer
 
+    def refused(self, **form: object) -> str:
+        """Why a run cannot be started, as the page shows it."""
+        answer = requests.post(f"{self.url}/swarm", data=form, timeout=60).json()
+        assert not answer["success"], answer
+        return str(answer["message"])
+
     def stop(self) -> None:
         """Stop it."""
         assert requests.post(f"{self.url}/stop", timeout=60).json()["success"]

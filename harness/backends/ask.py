@@ -16,6 +16,24 @@ class Turn(NamedTuple):
     images: tuple[str, ...] = ()  # data URLs
 
 
+class Sampling(NamedTuple):
+    """How a next token is chosen; None: as the server has it."""
+
+    temperature: float | None = None  # 0: always the likeliest
+    top_p: float | None = None
+
+    def as_fields(self) -> dict[str, Any]:
+        """By the names that nearly all have for them."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def switched(self) -> dict[str, Any]:
+        """For those that sample only where `do_sample` says so, and take no temperature of 0: then it says no."""
+        if self.temperature == 0:
+            return {"do_sample": False, "temperature": None, "top_p": None}
+        fields = self.as_fields()
+        return {"do_sample": True, **fields} if fields else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request in the terms all backends share."""

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
-from harness.backends.ask import Ask, Turn, as_text
+from harness.backends.ask import Ask, Sampling, Turn, as_text
 from harness.backends.fields import Json, mapping, text
 from harness.errors import ConfigError, ErrorClass, class_of_status
 from harness.target import Target
 
-__all__ = ["Ask", "Backend", "Delta", "Framing", "HttpRequest", "Learnt", "Turn", "as_text"]
+__all__ = ["Ask", "Backend", "Delta", "Framing", "HttpRequest", "Learnt", "Sampling", "Turn", "as_text"]
 
 # What the text of a settable field must look like, and how to say so.
 _NAME: Final = (r"(?!(stream|messages|prompt|model)$)[A-Za-z_][\w.-]{0,60}", "give the name of a field")
@@ -155,6 +155,10 @@ class Backend(ABC):
     def credentials(self, secret: str) -> tuple[str, str]:
         """The header that carries the API key: name and value."""
         return self.auth_header, f"{self.auth_scheme} {secret}" if self.auth_scheme else secret
+
+    def sampling(self, chosen: Sampling) -> Json:
+        """The fields that ask for it, to be laid over a body as the user's own are (`Ask.extra`)."""
+        return chosen.as_fields()
 
     def plain(self, event: Json) -> str | None:  # noqa: ARG002  for dialects that have a short way
         """The piece of the answer, where an event in mid-stream says nothing else; None: `read` it.

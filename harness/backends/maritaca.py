@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.backends.base import Ask, Backend, Delta, HttpRequest
+from harness.backends.base import Ask, Backend, Delta, HttpRequest, Sampling
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object
 from harness.backends.openai import OpenAI
 from harness.backends.turns import plain_messages
@@ -116,6 +116,10 @@ class MaritacaLegacy(Backend):
             "num_tokens_per_message": self.tokens_per_message,
         }
         return HttpRequest("POST", self.path, dumped(laid_over(body, ask.extra)))
+
+    def sampling(self, chosen: Sampling) -> Json:
+        """Only where `do_sample` says so."""
+        return chosen.switched()
 
     def read(self, data: bytes) -> Delta:
         """A message of a stream, or a whole answer. Which of three names its text has is not documented."""

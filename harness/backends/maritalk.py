@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.backends.base import Ask, Backend, Delta, HttpRequest
+from harness.backends.base import Ask, Backend, Delta, HttpRequest, Sampling
 from harness.backends.fields import Json, dumped, error_text, laid_over, number, parse_object, text
 from harness.backends.turns import plain_messages
 
@@ -59,6 +59,10 @@ class MariTalk(Backend):
         if ask.seed is not None:
             body["seed"] = ask.seed
         return HttpRequest("POST", self.path, dumped(laid_over(body, ask.extra)))
+
+    def sampling(self, chosen: Sampling) -> Json:
+        """Only where `do_sample` says so."""
+        return chosen.switched()
 
     def read(self, data: bytes) -> Delta:
         """The whole answer. One without `output` is an error, also under status 200."""

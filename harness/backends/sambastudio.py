@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.backends.base import Ask, Backend, Delta, Framing, HttpRequest, Turn
+from harness.backends.base import Ask, Backend, Delta, Framing, HttpRequest, Sampling, Turn
 from harness.backends.fields import Json, dumped, error_text, laid_over, mapping, parse_object, text
 from harness.backends.samba_metrics import samba_metrics
 from harness.backends.turns import text_of
@@ -80,6 +80,10 @@ class SambaStudio(Backend):
         params = laid_over(params, {name: value for name, value in ask.extra.items() if name not in whole})
         body["params"] = _typed(params) if self.mode == "v1" else params
         return HttpRequest("POST", self.path, dumped(laid_over(body, whole)))
+
+    def sampling(self, chosen: Sampling) -> Json:
+        """Only where `do_sample` says so."""
+        return chosen.switched()
 
     def read(self, data: bytes) -> Delta:
         """One line of a stream, or a whole answer."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.backends import openai
-from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt, Turn, as_text
+from harness.backends.base import Ask, Backend, Delta, HttpRequest, Learnt, Sampling, Turn, as_text
 from harness.backends.fields import Json, count, dumped, error_text, laid_over, mapping, parse_object, text
 from harness.backends.openai import OpenAI
 from harness.errors import ErrorClass, class_of_status
@@ -71,6 +71,10 @@ class TGINative(Backend):
             parameters = laid_over(parameters, top.pop("parameters"))
         body: Json = {"inputs": _inputs(ask), "parameters": parameters}
         return HttpRequest("POST", self.path, dumped(laid_over(body, top)))
+
+    def sampling(self, chosen: Sampling) -> Json:
+        """Only where `do_sample` says so."""
+        return chosen.switched()
 
     def read(self, data: bytes) -> Delta:
         """One event, or a whole answer, which has the last event's fields."""

@@ -77,6 +77,9 @@ _FLAGS: Final = (
 _SHORT: Final = {"--locustfile": "-f", "--host": "-H", "--users": "-u", "--spawn-rate": "-r", "--run-time": "-t",
                  "--stop-timeout": "-s", "--loglevel": "-L", "--web-port": "-P"}  # fmt: skip
 _MANY: Final = {"--tags": "-T", "--exclude-tags": "-E"}
+_OF_A_MACHINE: Final = (
+    *("ALLOWED_HOSTS", "API_KEY", "API_KEY_FILE", "API_KEY_ORIGIN", "CACHE", "INFLUXD", "REQUIRE_REAL"),
+)
 _FILES: Final = ("dataset", "lengths", "template")  # whose whole value is a file's path
 _TOKEN: Final = re.compile(r"[^\s=:,;'\"]+")
 
@@ -269,12 +272,8 @@ def _without_hidden(words: Sequence[str], extra: Sequence[str]) -> list[str]:
 
 
 def _variables(told: Mapping[str, Any]) -> dict[str, str]:
-    """Variables that are no options, and say nothing of a machine."""
-    skipped = {variable(name) for name, *_ in OPTIONS} | {
-        "TOKENSWARM_CACHE",
-        "TOKENSWARM_INFLUXD",
-        "TOKENSWARM_REQUIRE_REAL",
-    }
+    """Variables that are no options, and say nothing of a machine nor of what may be sent where: that is this one's to say."""
+    skipped = {variable(name) for name, *_ in OPTIONS} | {f"TOKENSWARM_{name}" for name in _OF_A_MACHINE}
     return {
         name: value
         for name, value in told.items()

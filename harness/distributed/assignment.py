@@ -29,11 +29,14 @@ from harness.distributed.notebook import Notebook
 from harness.distributed.parcel import Offer, Shelf
 from harness.distributed.parcel_sinks import FetchError, MemorySink
 from harness.errors import ConfigError
+from harness.feed import both
 from harness.fired import fire
 from harness.influx.watch import Watch, open_watch
 from harness.lane import Say, UserClass
 from harness.load import Load
-from harness.orders import Order, Points, Report, Totals, digest
+from harness.orders import PULSE, Order, Points, Report, Totals, digest
+from harness.pulse import Pulse
+from harness.ramps import departing
 from harness.say import say
 from harness.timetable import Timetable
 from harness.visitors import Visitors
@@ -71,6 +74,7 @@ class Assignment:
         self._totals = Totals()
         self._visitors: Visitors
         self._watch = Watch()
+        self._pulse: Pulse | None = None
         self._points: Points | None = None
         self._offer: Offer | None = None
         self._clock_noted = (0, 0)  # when, and which offset
@@ -128,6 +132,10 @@ class Assignment:
         load.live.anchor_ns = ANCHOR_NS - order.offset_ns
         if order.step is not None and not self._has_begun:
             self._has_begun = True
+            if order.watched:
+                self._pulse = Pulse(
+                    now_ns - ANCHOR_NS, ANCHOR_NS - order.offset_ns, lambda: load.engine.flying
+                )
             known = order.uncertainty_ns is not None and abs(order.offset_ns) > order.uncertainty_ns
             load.begin(
                 notebook.scribe,
@@ -135,8 +143,11 @@ class Assignment:
                 on_change=self._changed,
                 abort=self._changed,
                 come=self._visitors.come,
-                feed=self._watch.send(
-                    load, self.run_id, lambda: self._runner.user_count, order.offset_ns if known else 0
+                feed=both(
+                    self._watch.send(
+                        load, self.run_id, lambda: self._runner.user_count, order.offset_ns if known else 0
+                    ),
+                    self._pulse,
                 ),
             )
             self._watch.start()
@@ -164,6 +175,8 @@ class Assignment:
         self._totals = replace(load.totals(), dropped=notebook.dropped)
         self._points = self._watch.drained()
         self._watch.close()
+        if pulse := self.pulse(is_over=True):
+            self._runner.send_message(PULSE, pulse)
         # Locust's own statistics go first: the master's are whole when it hears our last word.
         data: dict[str, Any] = {}
         self._environment.events.report_to_master.fire(client_id=self._runner.client_id, data=data)
@@ -186,6 +199,13 @@ class Assignment:
         self.state = "settled"
         self.is_prepared.set()
 
+    def pulse(self, *, is_over: bool = False) -> dict[str, Any] | None:
+        """How its last seconds were; None where nobody wants to know, or has heard the last of it."""
+        pulse = self._pulse
+        if is_over:
+            self._pulse = None
+        return None if pulse is None else pulse.stored(unix_now_ns() - ANCHOR_NS, is_over=is_over)
+
     def live(self) -> dict[str, Any] | None:
         """What is counted so far, for the master's live view."""
         return self.load.live.stored() if self.load is not None and self._has_begun else None
@@ -205,6 +225,7 @@ class Assignment:
             host=platform.node(),
             pid=os.getpid(),
             users=self._runner.user_count,
+            departing=0 if load is None or load.timetable else len(departing(self._runner)),
             in_flight=self.in_flight,
             tallies=load.tallies() if load else (),
             totals=totals,

@@ -23,14 +23,15 @@ from harness.clock import unix_now_ns
 from harness.distributed.collecting import Collecting
 from harness.distributed.hand import Hand
 from harness.distributed.incidents import Incidents
+from harness.distributed.pulses import Pulses
+from harness.distributed.relay import Relay
 from harness.distributed.roster import Bundle, Roster
 from harness.errors import ConfigError
-from harness.grid import clean
 from harness.hope import Hope
 from harness.orders import Report, Totals
 from harness.parts import Director, Finding
+from harness.pulse import Said
 from harness.record import Outcome
-from harness.say import say
 
 __all__ = ["Crew"]
 
@@ -42,7 +43,6 @@ LEAD_NS: Final = 100_000_000  # a level opens so long after the order went out
 UP_S: Final = 60.0  # for users to be up, after Locust has started them
 END_S: Final = 60.0  # for a last word, after the drain's own time
 KNOCK_S: Final = 0.5
-SAID: Final = 1_000  # different lines of workers that are passed on
 
 
 class Crew:
@@ -61,20 +61,16 @@ class Crew:
         self._is_over = True
         self._gives_up = self._settled = False
         self._sent: dict[str, tuple[object, int]] = {}
-        self._said: set[str] = set()
+        self._relay = Relay()
         self._beat: gevent.Greenlet | None = None
-        self._rising: gevent.Greenlet | None = None
-        for kind, listener in (
-            (orders.REPORT, self._on_report),
-            (
-                orders.GET,
-                lambda msg, **_: self._send(msg.node_id, orders.CHUNK, self._roster.answer(msg.data)),
-            ),
-            (orders.CHUNK, lambda msg, **_: self._collecting.deliver(msg.node_id, msg.data)),
-            (orders.SAY, self._on_say),
-        ):
-            runner.register_message(kind, listener, concurrent=kind == orders.GET)
-        runner.environment.events.worker_report.add_listener(self._on_live)
+        self._rising = gevent.Greenlet()  # waits for users to be up
+        runner.register_message(orders.REPORT, self._on_report)
+        runner.register_message(orders.GET, self._on_get, concurrent=True)
+        runner.register_message(
+            orders.CHUNK, lambda msg, **_: self._collecting.deliver(msg.node_id, msg.data)
+        )
+        runner.register_message(orders.SAY, self._on_say)
+        self._pulses = Pulses(runner, self._roster)
         runner.environment.events.worker_connect.add_listener(lambda **_: self._changed.set())
 
     def enlist(self, run: Director, bundle: Bundle, least: int, wait_s: int) -> None:
@@ -92,7 +88,7 @@ class Crew:
         roster = self._roster
         roster.assemble(least, wait_s)
         self._run, self._incidents = run, None
-        self._sent, self._said = {}, set()
+        self._sent, self._relay = {}, Relay()
         self._is_over = self._gives_up = self._settled = False
         roster.clear(bundle)
         self._beat = gevent.spawn(self._keep_beating, run)
@@ -109,14 +105,17 @@ class Crew:
             hand.silence_ns, hand.heard_ns = 0, self._begun_ns
         run.event(f"at work: {', '.join(hand.name for hand in self._roster.hands.values())}", "worker")
 
-    def tell(self) -> None:
-        """The plan has changed."""
+    def tell(self, *, at_once: bool = False) -> None:
+        """The plan has changed. `at_once`: Locust's own messages take the same way, and come after it."""
         self._changed.set()
+        if at_once and self._run is not None:
+            self._rising.kill(block=False)
+            for hand in self._roster.hands.values():
+                self._order(hand, self._run)
 
     def when_up(self, users: int, then: Callable[[Mapping[str, int], int], None]) -> None:
         """Once the workers say that they have them. In an open loop nobody is waited for."""
-        if self._rising is not None:
-            self._rising.kill(block=False)
+        self._rising.kill(block=False)
         if not users:
             up = {hand.name: 0 for hand in self._roster.hands.values() if hand.is_counted_on}
             return then(up, unix_now_ns() + LEAD_NS)
@@ -177,6 +176,10 @@ class Crew:
         segment = self._run.plan.segment if self._run else None
         said = [hand.live for hand in self._roster.hands.values() if hand.live is not None]
         return live.merged(said, None if segment is None else segment.index)
+
+    def said(self) -> list[Said]:
+        """What each said last."""
+        return self._pulses.said()
 
     def totals(self) -> list[Totals]:
         """What each has counted over the run, by its last report."""
@@ -243,9 +246,8 @@ class Crew:
         now_ns = unix_now_ns()
         self._sent[hand.id] = (self._news(hand, run), now_ns)
         plan, patience_s = run.plan if self._incidents else None, float(self._runner.environment.stop_timeout)
-        order = hand.order(
-            run.id, plan, now_ns, drain_s=patience_s, give_up=self._gives_up, settled=self._settled
-        )
+        how = {"give_up": self._gives_up, "settled": self._settled, "watched": self._pulses.are_wanted}
+        order = hand.order(run.id, plan, now_ns, drain_s=patience_s, **how)
         self._send(hand.id, orders.ORDER, order.wire())
 
     def _send(self, client_id: str, kind: str, data: dict[str, Any]) -> None:
@@ -257,11 +259,11 @@ class Crew:
         while run is not None:
             hands = self._roster.hands.values()
             up = {hand.name: hand.users for hand in hands if hand.is_counted_on}
+            here = sum(up.values())
             is_late = unix_now_ns() > limit_ns
             if is_late:
-                said = f"only {sum(up.values())} of {users} users are up after {UP_S:g} s"
-                run.event(f"{said}; going on with them")
-            if is_late or (sum(up.values()) == users and not any(hand.drains for hand in hands)):
+                run.event(f"only {here} of {users} users are up after {UP_S:g} s; going on with them")
+            if is_late or (here == users and not any(hand.is_moving for hand in hands)):
                 return then(up, unix_now_ns() + LEAD_NS)
             for hand in hands:
                 self._order(hand, run)
@@ -288,13 +290,9 @@ class Crew:
         if hand.has_ended and not (hand.is_taken or self._is_over) and hand.is_sealed(run.id):
             self._collecting.take(hand, run.directory.path, self._changed.set)
 
-    def _on_say(self, msg: Any, **_: object) -> None:  # noqa: ANN401
-        said = msg.data.get("line") if isinstance(msg.data, dict) else None
-        hand, line = self._roster.hands.get(msg.node_id), clean(str(said))[:1000]
-        if hand is not None and line not in self._said and len(self._said) < SAID:
-            self._said.add(line)
-            say(f"worker {hand.name}: {line}")
+    def _on_get(self, msg: Any, **_: object) -> None:  # noqa: ANN401
+        self._send(msg.node_id, orders.CHUNK, self._roster.answer(msg.data))
 
-    def _on_live(self, client_id: str, data: Mapping[str, Any], **_: object) -> None:
-        if (hand := self._roster.hands.get(client_id)) and isinstance(data, Mapping):
-            hand.live = data.get("tokenswarm", hand.live)
+    def _on_say(self, msg: Any, **_: object) -> None:  # noqa: ANN401
+        if hand := self._roster.hands.get(msg.node_id):
+            self._relay.pass_on(hand.name, msg.data)

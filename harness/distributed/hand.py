@@ -36,6 +36,7 @@ class Hand:
     offer: Offer | None = None  # of its bundle
     report: Report | None = None
     live: Mapping[str, Any] | None = None
+    pulse: object = None  # what it said of its last seconds
     clock: Clock = field(default_factory=Clock)
     silence_ns: int = 0  # the longest
     is_lost: bool = False
@@ -72,6 +73,11 @@ class Hand:
     def drains(self) -> bool:
         """It leaves, and some of its requests are still under way."""
         return self.is_leaving and self.is_present and self.report is not None and self.report.in_flight > 0
+
+    @property
+    def is_moving(self) -> bool:
+        """Some of its users are on their way out, or it drains."""
+        return self.drains or (self.is_counted_on and self.report is not None and self.report.departing > 0)
 
     @property
     def users(self) -> int:

@@ -22,7 +22,7 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import WorkerRunner
 
-from harness import orders
+from harness import orders, ramps
 from harness.clock import unix_now_ns
 from harness.distributed.assignment import Assignment
 from harness.distributed.parcel import Shelf
@@ -37,6 +37,7 @@ __all__ = ["Worker"]
 MASTER_GONE_S: Final = 20.0
 PAUSE_S: Final = 0.05  # between reports that nobody asked for
 HANDOVER_S: Final = 60.0  # for the master to take the journal of one who leaves
+PULSE_NS: Final = 60_000_000  # after the second that it tells of
 _LOOK_S: Final = 0.01
 
 Classes = Callable[[], list[type[UserClass]]]
@@ -69,7 +70,9 @@ class Worker:
         on.spawning_complete.add_listener(lambda **_: self._dirty.set())
         on.quitting.add_listener(self._quitting)
         gevent.signal_handler(signal.SIGINT, self._interrupt)
+        ramps.follow_worker(self._runner)
         gevent.spawn(self._keep_reporting)
+        gevent.spawn(self._keep_pulsing)
         gevent.spawn(self._watch)
 
     @property
@@ -119,6 +122,14 @@ class Worker:
             if self._now is not None:
                 self._report(self._now)
             gevent.sleep(PAUSE_S)
+
+    def _keep_pulsing(self) -> None:
+        """Just after each second of Unix time, where somebody may look on."""
+        while True:
+            gevent.sleep((PULSE_NS - unix_now_ns()) % 1_000_000_000 / 1e9)
+            if self._now is not None and (pulse := self._now.pulse()):
+                self._runner.send_message(orders.PULSE, pulse)
+            gevent.sleep(0.1)
 
     def _watch(self) -> None:
         """Is the master still there?"""

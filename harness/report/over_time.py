@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness import loadpoint
-from harness.report import palette
+from harness.report import palette, segments
 from harness.report.binned import Bins, in_flight, tokens
 from harness.report.material import Chart, Material
 from harness.report.moments import Moments
@@ -134,9 +134,14 @@ def _where(material: Material, bins: Bins) -> list[str]:
     """In which window the middle of each bin lies."""
     found = ["outside the windows"] * bins.number
     middles = bins.start_ns + (np.arange(bins.number) * 2 + 1) * bins.width_ns // 2
-    several = len({window.repeat for window in material.windows}) > 1
+    several, labels = (
+        len({window.repeat for window in material.windows}) > 1,
+        segments.labels(material.summary),
+    )
     for window in material.windows:
+        label = labels.get((window.level, window.repeat))
         said = _title(material, window.level) + (f", pass {window.repeat}" if several else "")
+        said += f" ({inert(label)})" if label else ""
         for place in np.flatnonzero((middles >= window.start_ns) & (middles < window.end_ns)).tolist():
             found[place] = said
     return found

@@ -20,6 +20,7 @@ from harness.report import (
     levels,
     passes,
     plotly_js,
+    segments,
     server,
     settings,
     slo,
@@ -71,6 +72,7 @@ def _parts(material: Material, drawn: Sequence[str]) -> Iterator[Part]:
         yield failed
     yield "charts", "Charts", drawn
     yield "levels", "Levels", list(levels.table(summary))
+    yield "segments", "Segments", list(segments.section(summary))
     yield "passes", "Passes", list(passes.section(material.levels))
     yield "slo", "Service levels", list(slo.section(summary))
     yield "search", "Search" if summary.get("search") else "Load", list(search_says.section(summary))

@@ -10,9 +10,9 @@ from harness import carried, loadpoint
 from harness.grid import NULL, number
 from harness.report.text import SHORT, safe
 
-__all__ = ["section"]
+__all__ = ["COLUMNS", "cell", "section"]
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     ("system output tokens/s", "system_output_tokens_per_s", "", 1.0),
     ("requests/s", "requests_per_s", "", 1.0),
     ("tokens/s per request, median", "request_output_tokens_per_s", "median", 1.0),
@@ -35,19 +35,20 @@ def section(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         return
     yield '<section><h2>Passes</h2><div class="wide"><table class="passes"><thead><tr>'
     yield f"<th>{loadpoint.heading(levels)}</th><th>pass</th><th>ok/all</th>"
-    yield "".join(f"<th>{heading}</th>" for heading, *_ in _COLUMNS) + "</tr></thead><tbody>"
+    yield "".join(f"<th>{heading}</th>" for heading, *_ in COLUMNS) + "</tr></thead><tbody>"
     for level in told:
         name = safe(loadpoint.short(level), SHORT)
         for one in level["passes"]:
-            cells = (_cell(one, *column[1:]) for column in _COLUMNS)
+            cells = (cell(one, *column[1:]) for column in COLUMNS)
             yield f"<tr><th>{name}</th><td>{one['repeat']}</td><td>{one['succeeded']:,}/{one['requests']:,}</td>"
             yield "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
         yield f'<tr class="mean"><th>{name}</th><td>mean</td><td></td>'
-        yield "".join(f"<td>{_interval(level, *column[1:])}</td>" for column in _COLUMNS) + "</tr>"
+        yield "".join(f"<td>{_interval(level, *column[1:])}</td>" for column in COLUMNS) + "</tr>"
     yield f'</tbody></table></div><p class="note">{_NOTE.format(_methods(told))}</p></section>'
 
 
-def _cell(one: Mapping[str, Any], name: str, key: str, scale: float) -> str:
+def cell(one: Mapping[str, Any], name: str, key: str, scale: float) -> str:
+    """A figure of a pass."""
     if not key:
         return number(one.get(name), scale=scale)
     return carried.cell(one.get(name), key, scale=scale)

@@ -49,7 +49,7 @@ thead th{color:var(--soft);font-weight:600;border-bottom:0}thead tr:last-child t
 th.group{text-align:center;border-left:1px solid var(--rule)}tbody th{font-weight:600}
 th.first,td.first{border-left:1px solid var(--rule)}tbody tr:last-child>*{border-bottom:0}
 td small{display:block;color:var(--soft);font-size:11.5px;line-height:1.3}
-tbody tr:hover>*{background:var(--hover)}.passes :is(th,td):nth-child(2){text-align:left}.passes .mean>*{border-bottom-color:var(--soft)}.passes .mean td{font-weight:600}.passes .mean small{font-weight:400}table.narrow{width:auto;min-width:40%}
+tbody tr:hover>*{background:var(--hover)}:is(.passes,.segments) :is(th,td):nth-child(2){text-align:left}.passes .mean>*{border-bottom-color:var(--soft)}.passes .mean td{font-weight:600}.passes .mean small{font-weight:400}table.narrow{width:auto;min-width:40%}
 .wide tr>th:first-child{position:sticky;left:-16px;background:var(--card);z-index:1}
 .doubt.invalid .wide :is(tr>th:first-child,tbody tr:hover>*){background:var(--bad-bg)}
 .doubt.suspect .wide :is(tr>th:first-child,tbody tr:hover>*){background:var(--doubt-bg)}

@@ -19,7 +19,7 @@ __all__ = ["LEAST", "SECRET_NAME", "blot", "secrets_in"]
 
 BLOT = b"***"
 LEAST = 6  # shorter values are no secrets, and would blot out half the text
-SECRET_NAME = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|LICEN[CS]E)S?$", re.IGNORECASE)
+SECRET_NAME = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD(_HASH)?|PASSWD|LICEN[CS]E)S?$", re.IGNORECASE)
 
 
 def secrets_in(environment: Mapping[str, str]) -> list[bytes]:

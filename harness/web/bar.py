@@ -9,13 +9,14 @@ Nothing else of Locust's page is touched.
 
 from typing import TYPE_CHECKING, Final
 
-from harness.web.site import PREFIX, Site, bar_html
+from harness.web.site import Site, bar_html
 
 if TYPE_CHECKING:
     from flask import Response
 
 __all__ = ["add"]
 
+SHEETS: Final = ("assets/bar.css", "form.css")  # of Locust's page; the second is made by `harness.web.form`
 _NO_RUN: Final = "<!doctype html><meta charset=utf-8><title>tokenswarm</title><p>No run has begun yet: start one, then follow the link again."
 
 
@@ -38,8 +39,8 @@ def add(site: Site) -> None:
         ):
             head, root, tail = response.get_data(as_text=True).partition('<div id="root">')
             if root:  # not the page that says what is wrong with the login
-                sheet = f'<link rel="stylesheet" href="{site.base}{PREFIX}/assets/bar.css">'
-                response.set_data(head + sheet + bar_html(site, "") + root + tail)
+                sheets = "".join(f'<link rel="stylesheet" href="{site.url(name)}">' for name in SHEETS)
+                response.set_data(head + sheets + bar_html(site, "") + root + tail)
         return response
 
     site.route("dashboard", dashboard)

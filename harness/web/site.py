@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from harness.run import Run
     from harness.session import Session
 
-__all__ = ["HEADERS", "PAGES", "PREFIX", "Page", "Site", "bar_html"]
+__all__ = ["HEADERS", "LOGOUT", "PAGES", "PREFIX", "Page", "Site", "bar_html"]
 
 PREFIX: Final = "/tokenswarm"  # below the web UI's base path
+LOGOUT: Final = "tokenswarm.logout"  # the route's name, where the login is ours
 STATIC: Final = Path(__file__).with_name("static")
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -170,6 +171,10 @@ def bar_html(site: Site, here: str) -> str:
         links.append(
             f'<a href="{escape(site.url("dashboard"))}" target="_blank" rel="noopener" title="This run in Grafana" '
             'id="tokenswarm-dashboard">Grafana</a>'
+        )
+    if LOGOUT in site.app.view_functions:
+        links.append(
+            f'<form method="post" action="{escape(site.url("logout"))}"><button type="submit">Log out</button></form>'
         )
     return f'<nav id="tokenswarm-bar" aria-label="tokenswarm"><b>tokenswarm</b>{"".join(links)}</nav>'
 
