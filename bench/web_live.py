@@ -11,9 +11,11 @@ Three runs on a clock of their own, each with so many viewers who ask once a sec
 A second's work is: what a master unpacks of pulses, the look (`Sampler.look`), and the viewers' answers through Flask's own test
 client, which costs more than Locust's server. A local run's own counting for it (`Pulse.record`) is in, too. CPU is the
 process's own, as `time.process_time_ns` has it; % of one core is ms of it in a second / 10. Printed: the mean of all
-seconds, the worst one, the size of an answer; and what a worker's own pulse takes, which nobody else pays.
+seconds, the worst one, the size of an answer; and what a worker's own pulse takes, which nobody else pays. The garbage collector rests meanwhile: `harness.garbage` has it in hand, and what it would
+walk here are this program's own streams.
 """
 
+import gc
 import random
 import sys
 import time
@@ -27,11 +29,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import msgpack  # type: ignore[import-untyped]
 from flask import Flask, Response, request
+from targets import Target
 
 from harness.guards import Guards
 from harness.hope import Hope
-from harness.orders import Tally, Totals
 from harness.live import Live
+from harness.orders import Tally, Totals
 from harness.plan import Plan, sweep
 from harness.progress import Progress
 from harness.pulse import Pulse, Said
@@ -39,7 +42,6 @@ from harness.record import Outcome, Phase, RequestRecord
 from harness.segment import Part
 from harness.slo import read
 from harness.web.sampler import Sampler
-from targets import Target
 
 __all__ = ["LIMIT_PERCENT", "Cost", "measure"]
 
@@ -131,7 +133,14 @@ class Sender:
 
     def tally(self, segment: int) -> Tally:
         """How far it is, as it reports it."""
-        return Tally(index=segment, given=self.given, done=self.ok, in_flight=self.users, first_ns=BEGAN, start_ns=BEGAN)
+        return Tally(
+            index=segment,
+            given=self.given,
+            done=self.ok,
+            in_flight=self.users,
+            first_ns=BEGAN,
+            start_ns=BEGAN,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +178,10 @@ class Parts:
         return self.heard
 
     def totals(self) -> list[Totals]:
-        return [Totals(offered=one.given, sent=one.given, succeeded=one.ok, output_tokens=one.ok * TOKENS) for one in self.senders]
+        return [
+            Totals(offered=one.given, sent=one.given, succeeded=one.ok, output_tokens=one.ok * TOKENS)
+            for one in self.senders
+        ]
 
     @property
     def in_flight(self) -> int:
@@ -182,7 +194,9 @@ class Parts:
 def _run(parts: Parts, plan: Plan) -> Any:
     """Of a run what the sampler looks at."""
     load = SimpleNamespace(guards=Guards())
-    settings = SimpleNamespace(slos=SLOS, run_name=None, target="http://127.0.0.1:8000", load=load, run_time_s=None)
+    settings = SimpleNamespace(
+        slos=SLOS, run_name=None, target="http://127.0.0.1:8000", load=load, run_time_s=None
+    )
     return SimpleNamespace(
         id="run", settings=settings, plan=plan, parts=parts, load=SimpleNamespace(lanes={}), is_over=False,
         guard=SimpleNamespace(findings=list), directory=SimpleNamespace(path=Path("results/run")), ended=None,
@@ -194,7 +208,10 @@ def measure(name: str, workers: int, users: int, seconds: int, *, rows: int = 0,
     """So many parts (0: a local run) for so many seconds; `rows` that are there before."""
     is_local = not workers
     senders = [Sender(f"worker-{n}", users, n) for n in range(workers or 1)]
-    parts, plan = Parts(senders, is_local=is_local), sweep([users * len(senders) * n for n in range(1, levels + 1)], 1, 10**6, 0)
+    parts, plan = (
+        Parts(senders, is_local=is_local),
+        sweep([users * len(senders) * n for n in range(1, levels + 1)], 1, 10**6, 0),
+    )
     plan.begun_ns = BEGAN
     run = _run(parts, plan)
     sampler = Sampler(lambda: run)
@@ -213,11 +230,15 @@ def measure(name: str, workers: int, users: int, seconds: int, *, rows: int = 0,
         for sender in senders:
             plan.segments[at].parts[sender.name].tally = sender.tally(at)
         counted = sum(sender.record_ns for sender in senders) if is_local else 0
+        gc.disable()
         begin = time.process_time_ns()
         parts.hear(is_local=is_local)
         sampler.look(now_ns)
-        sizes += [ask(viewer) for viewer in range(VIEWERS)]
+        answers = [ask(viewer) for viewer in range(VIEWERS)]
         spent.append(time.process_time_ns() - begin + counted - before)
+        gc.enable()
+        assert all(b'"problem":null}' in answer for answer in answers), answers[0][-500:]
+        sizes += map(len, answers)
         before = counted
         if second == 1 and rows:
             _fill(sampler, rows)
@@ -243,8 +264,8 @@ def _fill(sampler: Sampler, rows: int) -> None:
         history.append(BEGAN // S - rows + second, values)
 
 
-def _viewers(sampler: Sampler) -> Callable[[int], int]:
-    """Asks for what is new to a viewer; gives the answer's bytes."""
+def _viewers(sampler: Sampler) -> Callable[[int], bytes]:
+    """Asks for what is new to a viewer; gives the answer."""
     app, places = Flask(__name__), [0] * VIEWERS
 
     def told() -> Response:
@@ -253,10 +274,10 @@ def _viewers(sampler: Sampler) -> Callable[[int], int]:
     app.add_url_rule("/tokens.json", "told", told)
     client = app.test_client()
 
-    def ask(viewer: int) -> int:
-        body = client.get(f"/tokens.json?since={places[viewer]}").data
+    def ask(viewer: int) -> bytes:
+        body: bytes = client.get(f"/tokens.json?since={places[viewer]}").data
         places[viewer] = sampler._history.next
-        return len(body)
+        return body
 
     return ask
 
@@ -274,7 +295,9 @@ def main() -> int:
         measure("master of 20 workers, 1,000 streams", 20, 50, 90),
         measure("master of 20 workers, after an hour and 12 levels", 20, 50, 120, rows=3_400, levels=12),
     ]
-    print(f"\n{'run':<52} {'% of a core':>11} {'worst s, ms':>11} {'answer, kB':>10} {'pulse, % of a worker':>21}")
+    print(
+        f"\n{'run':<52} {'% of a core':>11} {'worst s, ms':>11} {'answer, kB':>10} {'pulse, % of a worker':>21}"
+    )
     for cost in costs:
         print(
             f"{cost.name:<52} {cost.mean_percent:>11.2f} {cost.worst_ms:>11.1f} {cost.answer_bytes / 1e3:>10.1f} "

@@ -84,6 +84,7 @@ def forms(address: Address | None) -> Iterator[Address]:
             yield from address.teredo
 
 
+@lru_cache(maxsize=1024)
 def guarded(address: Address | None) -> tuple[Address, str] | None:
     """What of it lies where nothing is sent to unasked, and what that is called; None: nothing does."""
     for form in forms(address):

@@ -29,6 +29,7 @@ from harness.target import bare
 BREATH = 64
 MAX_EVENT_BYTES = 1024 * 1024  # a token is some hundred bytes, with its log probabilities perhaps 100 kB
 MAX_WHOLE_BYTES = 16 * 1024 * 1024
+Breath = Callable[[], None]
 _ERROR_EVENTS = ("error", "error_event")  # the second is SambaStudio's
 _ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id")
 
@@ -103,13 +104,7 @@ def _seconds(said: str) -> float | None:
 
 
 def _read_stream(
-    backend: Backend,
-    data: bytes,
-    answer: Answer,
-    breathe: Callable[[], None],
-    *,
-    complete: bool,
-    only_first: bool,
+    backend: Backend, data: bytes, answer: Answer, breathe: Breath, *, complete: bool, only_first: bool
 ) -> None:
     _read_events(backend, data, answer, breathe, complete=complete, only_first=only_first)
     closed = backend.ends_on_close and bool(answer.ends)  # a login page ends on close too
@@ -124,13 +119,7 @@ def _read_stream(
 
 
 def _read_events(
-    backend: Backend,
-    data: bytes,
-    answer: Answer,
-    breathe: Callable[[], None],
-    *,
-    complete: bool,
-    only_first: bool,
+    backend: Backend, data: bytes, answer: Answer, breathe: Breath, *, complete: bool, only_first: bool
 ) -> bool:
     """Read a stream, or a part of one. False if what follows cannot be read, or need not be."""
     if backend.framing is Framing.LINES:
@@ -216,13 +205,7 @@ def _read_window(
 
 
 def _read_lines(
-    backend: Backend,
-    data: bytes,
-    answer: Answer,
-    breathe: Callable[[], None],
-    *,
-    complete: bool,
-    only_first: bool,
+    backend: Backend, data: bytes, answer: Answer, breathe: Breath, *, complete: bool, only_first: bool
 ) -> bool:
     """Read a stream of one JSON object a line, up to the end mark. False if the rest cannot be read, or need not be."""
     start = number = 0

@@ -179,11 +179,7 @@ def open_client(
     keep: Callable[[RequestRecord, Exchange], object],
     name: str,
 ) -> Client:
-    """What sends one user class's requests, each record going to `keep`; `name` is this part's. Nothing is connected yet.
-
-    Raises:
-        ConfigError: the backend cannot do what is asked, or its key cannot be read.
-    """
+    """What sends one user class's requests, each record going to `keep`. Nothing is connected yet; raises `ConfigError`."""
     backend, target = backend_choice.choose(
         user_class.backend, user_class.api_mode, user_class.backend_options, settings
     )

@@ -1,8 +1,8 @@
 """How tokenswarm plugs into Locust: importing this module adds its options and prepares its runs.
 
-In a headless run everything is checked and prepared in Locust's `init` event, so that a mistake ends the
-process with one line and exit code 2 before any load. In the web UI a run is prepared when it is started,
-since its options may have been changed in the form.
+In a run that begins by itself (`--headless`, `--autostart`) everything is checked and prepared in Locust's `init`
+event, so that a mistake ends the process with one line and exit code 2 before any load. In the web UI a run is
+prepared when it is started, since its options may have been changed in the form (`harness.web.form`).
 """
 
 import os
@@ -26,9 +26,10 @@ from harness.asked import ANY_HOST
 from harness.errors import ConfigError
 from harness.lanes import check_environment
 from harness.load import Load
+from harness.options import Settings
 from harness.say import say
 from harness.servers import beside
-from harness.session import Session, measured_classes, parsed_options
+from harness.session import Session, measured_classes
 from harness.web import guard
 
 if TYPE_CHECKING:
@@ -126,10 +127,7 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
         if settings.serve:
             served = beside.start(settings.serve, settings.target, settings.ready_timeout_s or SERVE_S)
             session.afterwards(served.stop)
-        if web_ui is None:
-            session.warn(session.prepare(settings))
-            parsed = parsed_options(environment)
-            parsed.only_summary = not parsed.print_stats  # our progress line replaces Locust's table
+        _begin_by_itself(session, settings)
     except ConfigError as error:
         session.refuse()
         _refuse(error)
@@ -137,6 +135,15 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
         for one in signals:
             signal.signal(one, _ENDS[one])
     session.listen()
+
+
+def _begin_by_itself(session: Session, settings: Settings) -> None:
+    """Prepare the run that nobody has to start; its -t would else be over before its first request."""
+    parsed = session.asked.parsed
+    if session.web_ui is None or parsed.autostart:
+        session.warn(session.prepare(settings))
+    if session.web_ui is None:
+        parsed.only_summary = not parsed.print_stats  # our progress line replaces Locust's table
 
 
 def _needs_host(session: Session) -> bool:

@@ -140,11 +140,17 @@ class Progress:
         if segment is None and len(self._plan.segments):
             return "done"
         if segment is None or segment.level == 0:
-            return "starting users" if segment is None or not segment.label else f"users change ({segment.label})"
+            return (
+                "starting users"
+                if segment is None or not segment.label
+                else f"users change ({segment.label})"
+            )
         place = segment.point.title + (f" ({segment.label})" if segment.label else "")
         if not self._plan.is_sweep:
             return place
-        if not segment.label and len(self._plan.segments) > 1 and not is_search:  # which has no known number of steps
+        if (
+            not segment.label and len(self._plan.segments) > 1 and not is_search
+        ):  # which has no known number of steps
             place += f", step {self._plan.at + 1}/{len(self._plan.segments)}"
         if segment.warmup_given() < segment.warmup_total() or not segment.given():
             return f"{place}: warming up"

@@ -141,7 +141,8 @@ class Session:
             shares = {kind.__name__: share_of(lane, sharing) for kind, lane in run.load.lanes.items()}
             return bundle.write(told, stored, shares, run.load.timetable)
 
-        least = wanted.expect_workers if self.web_ui is None else 1
+        by_itself = self.begun is None and (self.web_ui is None or wanted.autostart)
+        least = wanted.expect_workers if by_itself else 1
         crew.enlist(run, lines, least, wanted.expect_workers_max_wait)
         run.prepared()
 

@@ -57,7 +57,7 @@ class Shapes:
     """Which shape Locust asks: ours in a sweep or an open loop, the locustfile's own otherwise, mostly none."""
 
     def __init__(self, session: "Session") -> None:
-        self.own: LoadTestShape | None = session.environment.shape_class
+        self.own: LoadTestShape | None = session.environment.shape_class  # or the class picker's choice
         self._session = session
         self._levels = LevelsShape(session)
 

@@ -257,7 +257,7 @@ def test_at_a_terminal_the_end_of_input_ends(scripted: ChatServer) -> None:
 def test_the_commands_of_the_document_run() -> None:
     """Each block of docs/chat.md, as it stands but for the address, against the simulator that it names."""
     text = (ROOT / "docs" / "chat.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```sh\n# stand-in: tokenswarm simulate(.*)\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```sh\n# stand-in: tokenswarm simulate([^\n]*)\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == text.count("```sh") == 2
     for options, command in blocks:
         with simulator(*shlex.split(options), "--step-base-ms", "1") as server:

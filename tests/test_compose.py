@@ -227,6 +227,7 @@ def test_variables_that_somebody_reads() -> None:
     read = locust | ours | keys | {
         "INFLUXDB_URL", "INFLUXDB_TOKEN_FILE", "INFLUXDB_ORG", "INFLUXDB_BUCKET", "GRAFANA_URL", "HF_TOKEN", "TOKENSWARM_API_KEY",
         "TOKENSWARM_BACKEND", "TOKENSWARM_WEB_USER", "TOKENSWARM_WEB_PASSWORD_HASH", "TOKENSWARM_WEB_ORIGINS",
+        "TOKENSWARM_ALLOWED_HOSTS", "TOKENSWARM_API_KEY_ORIGIN",
     }  # fmt: skip
     for name in ("master", "worker"):
         assert set(SERVICES[name]["environment"]) - read == set()

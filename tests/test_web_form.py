@@ -63,7 +63,7 @@ class Stage:
         tab.run(SCRIPT)
 
     def summary(self, name: str) -> Any:
-        """Of the run of this name, once its results are written."""
+        """Of the run of this name, once its results are written and Locust has done with it."""
         found: list[Path] = []
 
         def ended() -> bool:
@@ -71,6 +71,7 @@ class Stage:
             return bool(found)
 
         until(ended)
+        until(lambda: self.site.stats()["state"] in ("stopped", "ready"))
         return json.loads((found[0] / "summary.json").read_bytes())
 
 
@@ -234,7 +235,6 @@ def test_a_second_start_and_a_stop_meanwhile(stage: Stage) -> None:
     assert set(stage.site.results.glob("*")) == seen
     stage.site.swarm(**USERS, host=stage.server.url, max_requests="3", run_name="after")
     assert stage.summary("after")["totals"]["succeeded"] == 3
-    until(lambda: stage.site.stats()["state"] in ("stopped", "ready"))
 
 
 SHAPED: Final = """
@@ -265,7 +265,7 @@ def web(port: int) -> tuple[str, ...]:
 
 def from_the_start(folder: Path, host: str) -> Result:
     """A run that begins by itself and ends the process."""
-    options = ("--host", host, "-u", "2", "-r", "9", "-t", "9s", "--autostart", "--autoquit", "0")
+    options = ("--host", host, "-u", "2", "-r", "9", "-t", "3s", "--autostart", "--autoquit", "0")
     return finish(start("demo.py", folder / "r", *SIZES, *options, *web(free_port())), folder / "r")
 
 

@@ -33,6 +33,10 @@ _BUSY: Final = "a run is being prepared: wait until it has begun, or stop it"
 Form = Mapping[str, str]
 
 
+class Stopped(ConfigError):
+    """Somebody wanted it so: nothing is wrong."""
+
+
 class Starter:
     """Starts runs of one process from what its form says."""
 
@@ -66,6 +70,8 @@ class Starter:
             else:
                 try:
                     self._begin(form, classes, go)
+                except Stopped:
+                    raise
                 except ConfigError as error:
                     self._session.complain(error)
                     raise
@@ -98,6 +104,7 @@ class Starter:
             session.environment.user_classes = before
             raise
         session.asked.take(wanted)
+        session.shapes.own = shape
         session.shapes.use()
         self.typed = {name: form[name] for name in _USERS if form.get(name)}
         fields = {name: text for name, text in form.items() if name not in OURS and name not in _USERS}
@@ -158,7 +165,7 @@ class Starter:
         finally:
             self._job = None
         if isinstance(found, gevent.GreenletExit):
-            raise ConfigError("stopped before it had begun: nothing was sent")
+            raise Stopped("stopped before it had begun: nothing was sent")
         if isinstance(found, ConfigError):
             raise found
         run: Run = found

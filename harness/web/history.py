@@ -106,7 +106,8 @@ class History:
 
     def since(self, place: int) -> Part:
         """What is new from a place on, and before it what has changed since it was the next."""
-        if not self._first <= place <= self.next:
+        is_here = self._first < place <= self.next or place == self._first == 0
+        if not is_here:  # who has come as far as the first row has others before it
             return Part(self._first, self.next, [row.values for row in self._rows], replaced=True)
         old = max(0, len(self._rows) - KEPT - 100)  # what is before it does not change any more
         changed = (at for at in range(old, len(self._rows)) if self._rows[at].touched >= place)

@@ -189,6 +189,7 @@ _DOCUMENT: Final = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title} - tokenswarm</title>
+<link rel="icon" href="data:,">
 <script src="{assets}/theme.js"></script>
 <link rel="stylesheet" href="{assets}/bar.css"><link rel="stylesheet" href="{assets}/site.css">
 </head><body data-base="{base}" data-page="{name}">

@@ -43,9 +43,9 @@ LEVELS: Final = COLUMNS[1:]  # without the lengths: they are asked for, and noth
 CHARTS: Final = (
     ("rates", "Tokens/s of the whole system and of each request",
      "Above: tokens as they arrived in each second. Middle: an answer's tokens/s after its first token, of the last 10 s. Below: load."),
-    ("ttft", "Time to first token", "Of the requests that ended in the last 10 s."),
-    ("tpot", "Time per output token", "Of the requests that ended in the last 10 s."),
-    ("e2e", "End to end", "Of the requests that ended in the last 10 s."),
+    ("ttft", "Time to first token", "Of the requests that ended in the last 10 s, however few: a trend, no result."),
+    ("tpot", "Time per output token", "Of the requests that ended in the last 10 s, however few: a trend, no result."),
+    ("e2e", "End to end", "Of the requests that ended in the last 10 s, however few: a trend, no result."),
     ("flight", "In flight and backlog", "Backlog: arrivals that are due and wait for the cap on requests in flight."),
     ("errors", "Errors by class", "Failed requests, stacked."),
     ("client", "Load generator",
