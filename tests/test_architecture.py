@@ -58,7 +58,10 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "users",
         "visitors",
         *("web.form_start", "web.login", "web.sampler"),
-        *(f"web.{name}" for name in ("results", "results_child", "results_jobs", "results_send", "results_shelf")),
+        *(
+            f"web.{name}"
+            for name in ("results", "results_child", "results_jobs", "results_send", "results_shelf")
+        ),
     },
     "socket": {
         "connection",

@@ -382,8 +382,12 @@ def test_characters_torn_between_tokens_are_mended_or_replaced() -> None:
 
 def test_failures_say_what_came_instead() -> None:
     """A redirect says where to, a page says that it is one, an empty body its status."""
-    body = http(b"", status="302 Found").replace(b"Content-Type", b"Location: http://me:secret@x/login;id=secret?token=secret#secret\r\nContent-Type")
-    assert decode(CHAT, receive(body)).error_message == "(a redirect to http://x/login, which is not followed)"
+    body = http(b"", status="302 Found").replace(
+        b"Content-Type", b"Location: http://me:secret@x/login;id=secret?token=secret#secret\r\nContent-Type"
+    )
+    assert (
+        decode(CHAT, receive(body)).error_message == "(a redirect to http://x/login, which is not followed)"
+    )
     page = decode(CHAT, receive(http(b"<html>Log in</html>", content_type="text/html")))
     assert page.error_message == "a body of type 'text/html' and no stream: <html>Log in</html>"
     assert decode(CHAT, receive(http(b"", status="500 no"))).error_message == "HTTP status 500"

@@ -457,7 +457,11 @@ def test_an_answer_that_breaks_off() -> None:
         ("https://api.example/v1/models", "https://api.example/v1/models", "https://api.example"),
         ("/openai/v1/models", "{}/openai/v1/models", "{}/openai"),
         ("/login?next=/v1/models%0a", "{}/login", "the API's base URL"),
-        ("https://me:pw@sso.example/v1/models?token=abc#x", "https://sso.example/v1/models", "https://sso.example"),
+        (
+            "https://me:pw@sso.example/v1/models?token=abc#x",
+            "https://sso.example/v1/models",
+            "https://sso.example",
+        ),
         ("http://[", "something that is no URL", "the API's base URL"),
     ],
 )

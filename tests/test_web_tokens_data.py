@@ -286,9 +286,9 @@ def test_what_is_asked_for_is_what_comes(seen: Seen) -> None:
         seen.second.look(last["next"])["series"]["rows"] == []
         or seen.second.look(last["next"])["series"]["from"] < last["next"]
     )
-    part = seen.second.look(last["next"] - 2)["series"]
+    part = seen.second.look(last["next"] - 1)["series"]
     assert (part["next"], part["replaced"]) == (last["next"], False)
-    assert len(part["rows"]) == part["next"] - part["from"] >= 2
+    assert len(part["rows"]) == part["next"] - part["from"] >= 1
     whole = seen.second.look(0)["series"]
     for since in (last["next"] + 7, "-1", "x", "9" * 99, "1e3", "\u0665"):
         odd = seen.second.look(since)["series"]

@@ -36,7 +36,7 @@ class Sampler:
     ) -> None:
         self._run = run
         self._preparing = preparing
-        self._history = History()
+        self.history = History()
         self._seen: Lookout | None = None
         self._over: Run | None = None  # its last state is what is told
         self._drained_ns: int | None = None
@@ -70,7 +70,7 @@ class Sampler:
         return found
 
     def _tell(self, since: int) -> bytes:
-        part = self._history.since(since)
+        part = self.history.since(since)
         return orjson.dumps(
             {
                 "server_now_ms": unix_now_ns() / 1e6,
@@ -112,7 +112,7 @@ class Sampler:
             self._finish(run, self._state, now_ns)
             return
         if self._seen is None or self._seen.run is not run:
-            self._seen, self._drained_ns = Lookout(run, self._history, begun_ns), None
+            self._seen, self._drained_ns = Lookout(run, self.history, begun_ns), None
         if is_over:
             self._end(self._seen, now_ns)
             return
@@ -123,8 +123,8 @@ class Sampler:
 
     def _begin(self, told: dict[str, Any]) -> None:
         """Another run is about to begin: what is known of the last goes."""
-        if self._seen is not None or len(self._history):
-            self._history.clear()
+        if self._seen is not None or len(self.history):
+            self.history.clear()
         self._seen, self._over, self._state = None, None, told
 
     def _end(self, seen: Lookout, now_ns: int) -> None:
