@@ -151,9 +151,9 @@ def shown(option: str, value: object) -> str | bool:
 
 
 def title(name: str) -> str:
-    """`Prompt Tokens` for `prompt_tokens`, as Locust's page calls a field."""
+    """`Prompt tokens` for `prompt_tokens`."""
     words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
+    return {"api mode": "API mode", "slo": "SLO"}.get(words, words[:1].upper() + words[1:])
 
 
 def _is_there(option: str, started: Mapping[str, Any]) -> bool:

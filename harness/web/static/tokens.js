@@ -4,6 +4,7 @@
   const {at, show, write, words, known, LONG, Series} = tokensPage;
   const base = document.body.dataset.base, place = at("tokens");
   const EVERY_MS = 1000, IDLE_MS = 5000, PATIENCE_MS = 10_000;
+  const SECOND_MS = 1000;  // a row is told of at its second's end
   const series = new Series();
   let runId = null, timer = 0, isAsking = false, stopping = null, refusal = "";
 
@@ -21,11 +22,16 @@
     write(at("trouble"), text);
   }
 
+  // A change by hand has two segments: while users come or go, and what follows. It is marked where it was made.
+  function told(segments) {
+    return segments.map((one, index) => (one.label && one.label === segments[index - 1]?.label ? {...one, label: null} : one));
+  }
+
   function view(state) {
-    const t = series.column("t_ms").map((value) => value ?? 0), rows = state.error_series?.rows || [];
+    const t = series.column("t_ms").map((value) => (value ?? 0) + SECOND_MS), rows = state.error_series?.rows || [];
     const begin = known(state.run.begun_ms) ?? t[0] ?? 0;
     return {
-      id: state.run.id, series, t, begin, end: Math.max(begin + 1000, t.at(-1) ?? 0), segments: state.segments || [],
+      id: state.run.id, series, t, begin, end: Math.max(begin + 1000, t.at(-1) ?? 0), segments: told(state.segments || []),
       errors: {classes: state.error_series?.classes || [], rows, total: rows.reduce((sum, [, ...each]) => each.reduce((a, b) => a + b, sum), 0)},
     };
   }
