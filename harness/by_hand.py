@@ -64,7 +64,9 @@ def with_segments(summary: Mapping[str, Any], run: Mapping[str, Any]) -> dict[st
         run: run.json.
     """
     opened = list(_opened(run.get("events") or ()))
-    if not any(one.get("label") for one in opened):
+    if not any(
+        one.get("label") not in (None, AGAIN) for one in opened
+    ):  # a worker that came or went changes no load
         return dict(summary)
     levels = {level["level"]: level for level in summary["levels"]}
     begun_ns = run.get("begun_ns") or _begun_ns(run)

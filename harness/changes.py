@@ -49,7 +49,7 @@ def state(session: "Session") -> dict[str, Any]:
     is_open = run.settings.load.is_open
     return {
         "kind": "rate" if is_open else "users",
-        "users": None if is_open else session.runner.target_user_count,
+        "users": None if is_open else _asked(session, run),
         "spawn_rate": None if is_open else _spawn_rate(session),
         "rate": _rate(run),
         "problem": _fixed(session, run),
@@ -77,7 +77,7 @@ def ask(session: "Session", wanted: object) -> str:
             else "users send one request after another in this run: change how many there are",
             409,
         )
-    return _ask_rate(run, wanted) if kind == "rate" else _ask_users(session, wanted)
+    return _ask_rate(run, wanted) if kind == "rate" else _ask_users(session, run, wanted)
 
 
 def _under_way(session: "Session") -> "Run | None":
@@ -102,6 +102,11 @@ def _spawn_rate(session: "Session") -> float:
     return float(said) if said else 1.0
 
 
+def _asked(session: "Session", run: "Run") -> int:
+    """The users that there are to be. Locust does not know of those that wait until others are gone."""
+    return run.plan.asked[-1] if run.plan.asked else int(session.runner.target_user_count)
+
+
 def _rate(run: "Run") -> float | None:
     """Requests a second that are asked for now; None in a closed loop, and where they are not one number."""
     segment = run.plan.segment
@@ -110,14 +115,14 @@ def _rate(run: "Run") -> float | None:
     return segment.point.rate or planning.flat(run.settings.load)
 
 
-def _ask_users(session: "Session", wanted: Mapping[str, object]) -> str:
+def _ask_users(session: "Session", run: "Run", wanted: Mapping[str, object]) -> str:
     users, rate = wanted.get("users"), wanted.get("spawn_rate", _spawn_rate(session))
     if not isinstance(users, int) or isinstance(users, bool) or not 0 <= users <= by_hand.MOST_USERS:
         raise Refused(f"users: give a whole number from 0 to {by_hand.MOST_USERS:,}", field="users")
     pace = _number(rate)
     if pace is None or not 0 < pace <= by_hand.MOST_USERS:
         raise Refused("users started per second: give a number above 0", field="spawn_rate")
-    if users == session.runner.target_user_count:
+    if users == _asked(session, run):
         return f"there are {users:,} users already" if users != 1 else "there is 1 user already"
     web_ui, options = session.web_ui, session.environment.parsed_options
     assert web_ui is not None  # noqa: S101  only its pages ask

@@ -64,6 +64,7 @@ class ClientWatch:
         self._last: Second | None = None
         self._bad: Counter[str] = Counter()
         self._doubtful: list[Second] = []
+        self._met, self._stride = 0, 1  # doubtful seconds so far, and of how many one is kept
         self._judged = (0, 0.0)  # doubtful seconds, and all of them, when it was last judged
         self._findings: list[Finding] = []
 
@@ -80,8 +81,13 @@ class ClientWatch:
         is_doubtful = any(
             (value := rule.figure(second)) is not None and value >= rule.suspect for rule in _STRICT
         )
-        if is_doubtful and len(self._doubtful) < MOST:
+        if not is_doubtful:
+            return
+        self._met += 1
+        if self._met % self._stride == 0:
             self._doubtful.append(replace(second, loop_lags_ms="", read_delays_ms=""))
+        if len(self._doubtful) > MOST:
+            self._doubtful, self._stride = self._doubtful[::2], self._stride * 2
 
     def findings(self) -> list[Finding]:
         """What would be found if the run ended now."""
@@ -89,7 +95,7 @@ class ClientWatch:
         # Of many, one more or less matters little; a finding may cease as good seconds come.
         if number <= 100 or number >= judged[0] * 1.02 or self._seconds >= judged[1] * 1.02:
             self._judged = (number, self._seconds)
-            self._findings = list(of_worker(self._doubtful, (), self._rules(), self._seconds))
+            self._findings = list(of_worker(self._doubtful, (), self._rules(), self._seconds / self._stride))
         return self._findings[:FINDINGS]
 
     def stored(self) -> dict[str, Any]:

@@ -135,6 +135,10 @@ class Leave:
                 return turn.step.index
         return -1
 
+    def is_busy(self, index: int) -> bool:
+        """Whether requests of this segment are in flight."""
+        return any(turn.step.index == index and turn.in_flight for turn in self.turns)
+
     def stop(self) -> None:
         """No further leave."""
         self.is_stopped = True

@@ -15,7 +15,7 @@ are computed from the records (`harness.metrics`).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -56,12 +56,13 @@ class Live:
     """
 
     __slots__ = (
-        *("_drop_under", "_slos", "anchor_ns", "course", "earlier", "errors", "level", "outcomes"),
-        *("segment", "sketches", *_COUNTERS),
+        *("_drop_under", "_slos", "anchor_ns", "course", "earlier", "errors", "is_busy"),
+        *("level", "outcomes", "segment", "sketches", *_COUNTERS),
     )
 
     def __init__(self, slos: Slos = (), *, drop_under: int | None = None, anchor_ns: int = 0) -> None:
         """What makes a request good, below how many tokens it is in no sketch of a level, and what makes Unix time of stamps."""
+        self.is_busy: Callable[[int], bool] = lambda _: False  # requests of an earlier segment are in flight
         self._slos, self._drop_under = slos, drop_under or 0
         self.anchor_ns = anchor_ns  # to the run's clock, as far as its offset is known
         self.level = LevelCounts(slos)
@@ -124,9 +125,9 @@ class Live:
         """What has been told often enough; and of many, the oldest."""
         for segment, one in list(self.earlier.items()):
             one.last_ns = now_ns if one.last_ns is None else one.last_ns
-            is_old = now_ns - one.last_ns > TOLD_NS or len(self.earlier) > EARLIER
+            is_old = now_ns - one.last_ns > TOLD_NS and not self.is_busy(segment)
             # Measured answers may still be the latest in it, while other requests are of the next.
-            if is_old and segment != self.segment:
+            if (is_old or len(self.earlier) > EARLIER) and segment != self.segment:
                 del self.earlier[segment]
 
     def stored(self) -> dict[str, Any]:
@@ -137,23 +138,22 @@ class Live:
             "outcomes": {outcome.value: min(count, MOST) for outcome, count in self.outcomes.items()},
             "errors": {word: min(count, MOST) for word, count in self.errors.items()},
             **{name: min(getattr(self, name), MOST) for name in _COUNTERS},
-            "sketches": {figure: sketch.stored() for figure, sketch in self.sketches.items()},
-            "course": {figure: sketch.stored() for figure, sketch in self.course.items()},
+            "sketches": _stored(self.sketches),
+            "course": _stored(self.course),
             "level": self.level.stored(),
             "earlier": [
                 {
                     "segment": segment,
-                    "sketches": {
-                        figure: sketch.stored()
-                        for figure, sketch in (
-                            self.sketches if segment == self.segment else one.sketches
-                        ).items()
-                    },
+                    "sketches": _stored(self.sketches if segment == self.segment else one.sketches),
                     "level": one.level.stored(),
                 }
                 for segment, one in self.earlier.items()
             ],
         }
+
+
+def _stored(sketches: Mapping[str, Sketch]) -> dict[str, Any]:
+    return {figure: sketch.stored() for figure, sketch in sketches.items()}
 
 
 @dataclass(slots=True)

@@ -64,6 +64,7 @@ class Load:
         self.engine = open_engine(settings, say)
         self._say = say
         self._leave = Leave()
+        self.live.is_busy = self._leave.is_busy
         self._prober = Prober(settings.load.probing, self._leave, self._probe)
         self._is_guarded, self._reported_ns = settings.load.guards != Guards(), 0
         self._open_loop: OpenLoop | None = None

@@ -163,6 +163,10 @@ def json_object(value: str) -> dict[str, Any]:
         raise ConfigError(f"--extra-body {value!r} is not JSON ({error}); {example}") from None
     if not isinstance(body, dict):
         raise ConfigError(f"--extra-body {value!r} is not a JSON object; {example}")
+    try:
+        orjson.dumps(body)
+    except TypeError as error:  # read it can, but not written again
+        raise ConfigError(f"--extra-body {value[:60]!r}... cannot be sent ({error}); {example}") from None
     return body
 
 

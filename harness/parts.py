@@ -15,6 +15,7 @@ from harness.allowance import Given
 from harness.clock import ANCHOR_NS, now_ns, unix_now_ns
 from harness.feed import Feed, both
 from harness.hope import Hope
+from harness.level_doubts import Finding
 from harness.load import LOCAL, Load
 from harness.open_loop import Arrival
 from harness.orders import Tally, Totals
@@ -25,8 +26,6 @@ from harness.results import RunDirectory
 from harness.scribe import Scribe
 
 __all__ = ["Alone", "Director", "Finding", "Parts"]
-
-Finding = tuple[str, str]
 
 
 class Onlooker(Protocol):
@@ -175,7 +174,7 @@ class Alone:
             feed=feed,
         )
 
-    def tell(self, *, at_once: bool = True) -> None:
+    def tell(self, *, at_once: bool = False) -> None:
         """As a call; its answer is how far it is."""
         del at_once
         if self._run is None:

@@ -14,14 +14,13 @@ from gevent.pool import Group
 
 from harness.clock import now_ns
 from harness.leave import Leave, Slot
+from harness.level_doubts import Finding
 from harness.probing import MOST, Due, Pace, Probing
 from harness.record import Phase
 
 __all__ = ["NAME", "Prober"]
 
 NAME: Final = "probe"  # in Locust's statistics
-
-Finding = tuple[str, str]
 
 
 class Prober:

@@ -37,6 +37,8 @@ def follow(session: "Session") -> None:
             run.users_asked(before, user_count, by)
             if isinstance(runner, LocalRunner):
                 _make_way(runner, user_count)
+                if run.plan.is_stopped:  # meanwhile: Locust would start another run
+                    return
         start(user_count, *more, **others)
 
     setattr(runner, "start", told)  # noqa: B010  of this one runner

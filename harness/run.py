@@ -70,7 +70,7 @@ class Run:
         self.choosing = Choosing(settings, a_plan, parts.counted, self.event)
         self._finishing = RLock()
         self._begun_ns: int | None = None
-        self._windows_kept = 0
+        self._windows_kept: set[tuple[int, int]] = set()  # level and pass of those in the journal
         self._findings: list[Finding] = []
         first = next(iter(load.lanes.values()))
         self._scraper = open_scraper(settings, first.session(), first.client.secret, self._keep_sample, say)
@@ -243,11 +243,11 @@ class Run:
 
     def journal_windows(self) -> None:
         """Each window as soon as it has closed: a killed run keeps the rates of the levels it had finished."""
-        closed = self.plan.windows()
-        for window in closed[self._windows_kept :]:
-            self.scribe.append("window", asdict(window))
-            self.watch.window(window.level, self.parts.counted())
-        self._windows_kept = len(closed)
+        for window in self.plan.windows():
+            if (window.level, window.repeat) not in self._windows_kept:
+                self._windows_kept.add((window.level, window.repeat))
+                self.scribe.append("window", asdict(window))
+                self.watch.window(window.level, self.parts.counted())
 
     def _write(self) -> None:
         try:

@@ -57,7 +57,7 @@ class Session:
         self.shapes = Shapes(self)
         self.run: Run | None = None
         self.begun: Run | None = None  # the last that Locust has started
-        self._preparing: Run | None = None
+        self.preparing: Run | None = None
         self._crew: Crew | None = None
         if isinstance(runner, MasterRunner):
             from harness.distributed import crew  # noqa: PLC0415  # what it needs is not for local runs
@@ -117,14 +117,14 @@ class Session:
             if run.watch.link:
                 say(f"watch it live: {run.watch.link}")
             if self._crew is not None:
-                self._preparing = run
+                self.preparing = run
                 self._enlist(self._crew, run, wanted or self.asked.parsed)
-                self._preparing = None
-        except BaseException as error:
+                self.preparing = None
+        except BaseException:
             load.close()
-            if run is not None and isinstance(error, ConfigError | gevent.GreenletExit):  # stopped meanwhile
+            self.preparing = None
+            if run is not None:
                 run.discard()
-                self._preparing = None
                 if self._crew is not None:
                     self._crew.settle()
             raise
@@ -150,8 +150,8 @@ class Session:
         """Nothing will be run: whoever waits for this process is told, and nothing is left of the run."""
         if self._crew is not None:
             self._crew.dismiss(at_once=at_once)
-        if self._preparing is not None:
-            self._preparing.directory.discard()
+        if self.preparing is not None:
+            self.preparing.directory.discard()
 
     def own_host(self) -> str | None:
         """The locustfile's own."""

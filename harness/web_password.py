@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "main", "normal"]
 
 LEAST: Final = 8  # letters
+MOST: Final = 1_024
 _DESCRIPTION = """\
 Make the hash of a password (scrypt), for the login of Locust's web UI (`--web-login`). It asks for the password twice; where
 its input is no terminal it reads the first line of that.
@@ -49,6 +50,8 @@ def main(_: argparse.Namespace) -> int:
     password = _asked() if sys.stdin.isatty() else _read()
     if len(password) < LEAST:
         raise ConfigError(f"the password has {len(password)} letters: give at least {LEAST}")
+    if len(password) > MOST:
+        raise ConfigError(f"the password has {len(password)} letters: {MOST} are the most")
     print(generate_password_hash(normal(password)))
     return 0
 

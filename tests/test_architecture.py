@@ -23,7 +23,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
     "locust": {
         *("plugin", "session", "shape", "users", "visitors", "fired", "changes", "ramps"),
         "campaign.dry",
-        *("web.form_start", "web.guard", "web.login", "web.site"),
+        *("web.form_classes", "web.form_start", "web.guard", "web.login", "web.site"),
         *(
             f"distributed.{name}"
             for name in ("assignment", "crew", "hardening", "incidents", "pulses", "roster", "worker")

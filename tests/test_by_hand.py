@@ -1,5 +1,7 @@
 """Load that is changed while it runs, as tables of times: whose each request is, where windows lie, what segments are called."""
 
+import subprocess
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from itertools import pairwise
@@ -432,5 +434,35 @@ def test_segments_of_a_run_are_those_its_events_tell_of() -> None:
 
 
 def test_a_run_that_nobody_changed_has_no_segments() -> None:
-    """Its summary is what it was."""
+    """Its summary is what it was; a worker that came or went has changed no load."""
+    again = _event(5, 4) | {"label": by_hand.AGAIN, "repeat": 2}
+    assert by_hand.with_segments({"levels": [LEVEL]}, {"events": [_event(1, 4), again]}) == {
+        "levels": [LEVEL]
+    }
     assert by_hand.with_segments({"levels": [LEVEL]}, {"events": [_event(1, 4)]}) == {"levels": [LEVEL]}
+
+
+FOLLOWED = """
+from types import SimpleNamespace as Thing
+from locust.runners import STATE_RUNNING, LocalRunner
+from harness import ramps
+
+class Runner(LocalRunner):
+    def __init__(self): self.state = STATE_RUNNING
+    def start(self, user_count, *_, **__): print(user_count)
+    def __del__(self): pass
+
+runner, plan = Runner(), Thing(is_sweep=False, is_stopped=False)
+run = Thing(plan=plan, users_asked=lambda *_: None)
+ramps.follow(Thing(runner=runner, run=run, environment=Thing(shape_class=None)))
+ramps._make_way = lambda *_: None
+runner.start(4)
+ramps._make_way = lambda *_: setattr(plan, "is_stopped", True)
+runner.start(6)
+"""
+
+
+def test_a_stop_while_others_are_waited_for_starts_nobody() -> None:
+    """Users on their last request are waited for; Locust's own time may be over meanwhile, and it would begin another run."""
+    done = subprocess.run([sys.executable, "-c", FOLLOWED], capture_output=True, text=True, check=True)
+    assert done.stdout == "4\n"

@@ -514,3 +514,18 @@ def test_it_moves_on_segment_by_segment() -> None:
     for segment in range(2, 20):
         part.add(record(), segment)
     assert list(live_read(part.stored()).earlier) == list(range(19 - EARLIER, 19))
+
+
+def test_a_segment_with_requests_in_flight_is_not_forgotten() -> None:
+    """An answer of a minute is counted in the segment that sent it, however long others have been at work in the next."""
+    part = Live()
+    part.is_busy = lambda segment: segment == 0
+    part.add(record(), 0)
+    for later in range(1, 40):
+        part.add(dataclasses.replace(record(), end_ns=10**10 + later * 10**9), 1)
+    part.add(dataclasses.replace(record(ttft_ms=900), end_ns=10**10 + 41 * 10**9), 0)
+    held = live_read(sent(part.stored())).earlier[0]
+    assert (held.level.requests, held.sketches["ttft_ms"].count) == (2, 2)
+    part.is_busy = lambda _: False
+    part.add(dataclasses.replace(record(), end_ns=10**10 + 41 * 10**9 + TOLD_NS + 1), 1)
+    assert part.stored()["earlier"] == []

@@ -612,7 +612,9 @@ def test_a_bad_value_is_one_line(plain: Mapping[str, Any], name: str, value: obj
 
 
 def test_bad_json_says_where(plain: Mapping[str, Any]) -> None:
-    """A slip of the pen in --extra-body is found by its place, in one line even if the value has several."""
+    """A slip of the pen in --extra-body is found by its place, in one line even if the value has several; depth has an end."""
+    (deep,) = lines(plain, extra_body='{"a":' * 400 + "1" + "}" * 400)
+    assert "cannot be sent" in deep
     (line,) = lines(plain, extra_body="{'a':\n 1}")
     assert line.startswith(r'--extra-body "{' + r"'a':\n 1}" + '" is not JSON (')
     assert line.endswith('line 1 column 2 (char 1)); write e.g. {"temperature": 0.7}')

@@ -12,7 +12,7 @@ from test_client_doubts import WELL, bad
 from test_influx_tally import Stream, record
 
 from harness.client_doubts import KINDS, findings
-from harness.client_watch import ClientWatch, Seen
+from harness.client_watch import MOST, ClientWatch, Seen
 from harness.hearsay import Malformed
 from harness.pulse import FIGURES, Pulse, Said, read
 from harness.web.beats import SILENT_S, Beats
@@ -242,7 +242,17 @@ def test_an_hour_of_a_bad_client_is_bounded() -> None:
     for row in bad(300, 300, cpu_percent=99.0):
         for _ in range(12):
             watch.add(row)
-    assert len(watch._doubtful) == 2_000
+    assert len(watch._doubtful) <= MOST
     assert [status for status, _ in watch.findings()] == ["invalid"]
     watch.add(WELL)
     assert watch.stored()["bad"] == {"cpu": 3_600}
+
+
+def test_a_bad_client_stays_bad_for_days() -> None:
+    """Of many seconds some are kept, and their share of all is what it was: nothing fades as time goes by."""
+    watch, (row,) = ClientWatch(), bad(1, 1, cpu_percent=99.0)
+    for number in range(40_000):
+        watch.add(row if number % 4 else WELL)
+    assert 0 < len(watch._doubtful) <= MOST
+    assert [status for status, _ in watch.findings()] == ["invalid"]
+    assert watch.stored()["bad"] == {"cpu": 30_000}

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace as Thing
 from typing import Any, Final, Self
 
 import pytest
@@ -19,7 +20,9 @@ from distributed_runs import BRISK
 from locust_runs import LOCUSTFILES, Result, finish, simulator, start, until
 from web_site import Site, serving
 
+from harness.errors import ConfigError
 from harness.servers.process import Server, free_port
+from harness.web.form_classes import picked
 
 SIZES: Final = ("--prompt-tokens", "30", "--output-tokens", "10")
 USERS: Final = {"user_count": 1, "spawn_rate": 10}
@@ -424,3 +427,87 @@ class Mute:
         except TimeoutError:
             return False
         return True
+
+
+# Says which options Locust has when a run begins, and what its classes are.
+TELLING: Final = """
+import json
+from pathlib import Path
+from locust import events, task
+from harness.users import LLMUser
+
+class Reader(LLMUser):
+    backend = "openai"
+    prompt_tokens, output_tokens = "30", "10"
+    @task
+    def read(self): self.ask()
+
+@events.init_command_line_parser.add_listener
+def _(parser):
+    parser.add_argument("--mine", default="as it was")
+
+@events.test_start.add_listener
+def _(environment, **_):
+    told = vars(environment.parsed_options) | {"prompt": Reader.prompt_tokens, "json": str(Reader.json)}
+    Path("told.json").write_text(json.dumps(told, default=str))
+"""
+NO_FIELDS: Final = {
+    "locustfile": "/etc/hostname",
+    "html_file": "page.html",
+    "json_file": "page.json",
+    "csv_prefix": "page",
+    "master": "true",
+    "web_port": "abc",
+    "results_dir": "/tmp/elsewhere",
+    "logfile": "page.log",
+}
+
+
+def test_what_is_no_field_of_the_form_changes_nothing(tmp_path: Path) -> None:
+    """Whatever a request names: neither Locust's options, files it would write among them, nor attributes of a class."""
+    file = tmp_path / "telling.py"
+    file.write_text(TELLING)
+    (tmp_path / "secret.txt").write_text("TOP PRIVATE")
+    with simulator(*BRISK) as server, serving(tmp_path, "--host", server.url, file=file) as site:
+        for said in (
+            {"user_class_name": "Reader", "prompt_tokens": f"file:{tmp_path / 'secret.txt'}"},
+            {"user_class_name": "Reader", "json": 1},
+            {"user_class_name": "Reader", "weight": 2},
+            {"user_class_name": "Nobody", "weight": 2},
+            [],
+        ):
+            answer = requests.post(f"{site.url}/user", json=said, timeout=5)
+            assert (answer.status_code, "message" in answer.json()) == (400, True), said
+        site.swarm(**USERS, **NO_FIELDS, mine="mine")
+        told = json.loads((tmp_path / "told.json").read_text())
+        assert {name: told[name] for name in NO_FIELDS if told[name] == NO_FIELDS[name]} == {}
+        assert (told["mine"], told["prompt"], "bound method" in told["json"]) == ("mine", "30", True)
+        site.stop()
+        until(lambda: len(site.runs) == 1)
+    assert [path.name for path in tmp_path.glob("page*")] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ({"user_class_name": "A", "weight": 3, "fixed_count": 2, "tasks": ["read"], "host": ""}, None),
+        ({"user_class_name": "A", "weight": "3"}, "weight"),
+        ({"user_class_name": "A", "weight": True}, "weight"),
+        ({"user_class_name": "A", "weight": -1}, "weight"),
+        ({"user_class_name": "A", "fixed_count": 1.5}, "fixed_count"),
+        ({"user_class_name": "A", "tasks": "read"}, "tasks"),
+        ({"user_class_name": "A", "host": "http://elsewhere"}, "host"),
+        ({"user_class_name": "A", "backend": "sambanova"}, "backend"),
+        ({"user_class_name": "B"}, "user_class_name"),
+        (None, "user_class_name"),
+    ],
+)
+def test_what_the_class_picker_may_change(said: Any, problem: str | None) -> None:
+    """How many and which tasks; numbers that are some; nothing else."""
+    environment: Any = Thing(available_user_classes={"A": Thing(host=None)})
+    picker: Any = Thing(userclass_picker_is_active=True)
+    if problem is None:
+        picked(environment, picker, said)
+        return
+    with pytest.raises(ConfigError, match=problem):
+        picked(environment, picker, said)

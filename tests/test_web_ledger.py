@@ -1,5 +1,6 @@
 """What is made of the parts' words while load runs: levels, time left, the verdict so far; and that nothing of it can hurt a run."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -262,3 +263,25 @@ def test_a_level_of_which_nobody_has_said_anything() -> None:
         None,
         None,
     )
+
+
+def test_a_level_with_requests_in_flight_is_not_judged() -> None:
+    """Its slowest answers are still to come: it is not whole, and not put by, however long nothing new is heard of it."""
+    plan, part, ledger = sweep([4, 2], 1, 3, 0), Live(SLOS), Ledger(SLOS)
+    segment = opened(plan, 0, 0, done=2, end_s=10)
+    tally = segment.parts["0"].tally
+    segment.parts["0"].tally = dataclasses.replace(tally, in_flight=1)
+    for at in (1, 2):
+        part.add(record(at, 100.0), 0)
+    ledger.hear("0", said(part), 0)
+    opened(plan, 1, 100)
+    ledger.put_by(plan.segments, 1, 10 * PUT_BY_NS)
+    assert told(ledger, plan, at=1)[0]["is_counted"] is False
+    part.add(record(40, 42_000.0), 0)
+    segment.parts["0"].tally = dataclasses.replace(tally, done=3)
+    ledger.hear("0", said(part), 10 * PUT_BY_NS)
+    level = told(ledger, plan, at=1)[0]
+    assert (level["is_counted"], level["requests"]) == (True, 3)
+    assert level["ttft_ms"]["max"] == pytest.approx(42_000, rel=0.011)
+    ledger.put_by(plan.segments, 1, 12 * PUT_BY_NS)
+    assert told(ledger, plan, at=1)[0]["requests"] == 3

@@ -24,6 +24,7 @@ from harness import cli, invocation
 from harness.errors import ConfigError
 from harness.hiding import Hider
 from harness.servers.process import free_port
+from harness.web import login
 from harness.web.login import Guests, Turnstile, read
 
 WRONG: Final = "Wrong user or password."
@@ -364,6 +365,15 @@ def test_who_is_let_in(tmp_path: Path) -> None:
     other = read({f"{HASH}_FILE": str(tmp_path / "hash"), "TOKENSWARM_WEB_USER": "Zoë"})
     assert other.admits("Zoë", "p")
     assert not other.admits("admin", "p")
+
+
+@pytest.mark.parametrize(("user", "password"), [("admin", "\u0301\u0316" * 600), ("a" * 1_025, "pässword")])
+def test_what_is_too_long_is_wrong(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
+    """Composing letters takes a time that grows with the square of their number, and holds up all of the process."""
+    admin, seen = read({HASH: password_hash("pässword")}), []
+    monkeypatch.setattr(login, "normal", lambda text: seen.append(len(text)) or text)
+    assert not admin.admits(user, password)
+    assert seen == [0]
 
 
 # --- how often one may try

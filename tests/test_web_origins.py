@@ -70,7 +70,7 @@ def test_what_changes_something_comes_from_this_page(
     ("headers", "passes"),
     [
         ({}, True),
-        ({"origin": EVIL}, True),  # an old browser; it gets no leave to read the answer
+        ({"origin": EVIL}, False),  # an old browser, or one that came by plain HTTP
         ({"referer": f"{EVIL}/"}, True),
         ({"fetch_site": "cross-site", "fetch_mode": "navigate"}, True),  # a link
         ({"fetch_site": "cross-site", "fetch_mode": "no-cors"}, False),  # an image
@@ -198,3 +198,15 @@ def test_the_variable() -> None:
     ):
         with pytest.raises(ConfigError, match=r"TOKENSWARM_WEB_ORIGINS .* is no origin: give scheme, host"):
             read(f"https://ok.example,{wrong}")
+
+
+def test_a_read_that_says_it_is_of_another_origin() -> None:
+    """Where browsers do not say what site a request is of, over plain HTTP, a script's says its origin all the same."""
+    door = Door("http", "0.0.0.0", is_local=False)
+
+    def answer(origin: str | None) -> str | None:
+        return door.refusal(Asked("GET", "10.0.0.5:8089", origin, None, None, None))
+
+    assert answer(None) is None
+    assert answer("http://10.0.0.5:8089") is None
+    assert "http://evil.example" in str(answer("http://evil.example"))

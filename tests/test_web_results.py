@@ -302,6 +302,24 @@ def task(key: str, code: int = 0, *, lasting: bool = False) -> Task:
     )
 
 
+def test_a_job_that_raises_fails_alone() -> None:
+    """A full disk, say: it has failed, and what is in line comes to its turn."""
+
+    def full(_: Path) -> list[str]:
+        raise OSError(28, "No space left on device")
+
+    def odd(_: Done) -> dict[str, Any]:
+        raise ValueError("words that make no sense")
+
+    jobs = Jobs(lambda: None)
+    broken = jobs.ask(Task("report", (1,), full, frozenset({0}), "broken"))
+    strange = jobs.ask(Task("report", (2,), lambda _: ["--version"], frozenset({0}), "strange", tell=odd))
+    fine = jobs.ask(Task("report", (3,), lambda _: ["--version"], frozenset({0}), "fine"))
+    assert [over(jobs, job).state for job in (broken, strange, fine)] == ["failed", "failed", "done"]
+    assert "the log" in broken.said
+    jobs.close()
+
+
 def over(jobs: Jobs, job: results_jobs.Job) -> results_jobs.Job:
     import gevent  # noqa: PLC0415
 

@@ -62,6 +62,7 @@ class _Desk:
     site: Site
     under_way: dict[str, Answering | None] = field(default_factory=dict)
     engines: dict[object, Engine] = field(default_factory=dict)  # one, but while the settings change
+    asking: int = 0  # for models, at this moment
 
     def settings(self) -> Settings:
         """As the options are now.
@@ -138,7 +139,17 @@ def add(site: Site) -> None:
         return site.json({"stopped": answering is not None})
 
     site.route("chat", page)
-    site.route("chat/models.json", lambda: site.json(_models(desk)))
+
+    def models() -> "Response":
+        if desk.asking >= MOST_CHATS:
+            return site.json({"error": "the server is being asked already: wait for its answer"}, status=429)
+        desk.asking += 1
+        try:
+            return site.json(_models(desk))
+        finally:
+            desk.asking -= 1
+
+    site.route("chat/models.json", models)
     site.route("chat.json", chat, "POST")
     site.route("chat/stop.json", stop, "POST")
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 from harness.errors import ConfigError
 from harness.hiding import Hider
 from harness.provenance import keys
+from harness.web.form_classes import picked
 from harness.web.form_fields import Field, fields
 from harness.web.form_sheet import sheet
 from harness.web.form_start import Starter
@@ -104,6 +105,17 @@ def _answer(site: Site, starter: Starter) -> None:
             return site.json({"success": True, "message": "Test stopped"})
         return stop()
 
+    def edit() -> "Response":
+        from flask import request  # noqa: PLC0415
+
+        try:
+            picked(site.session.environment, web_ui, request.get_json(force=True, silent=True))
+        except ConfigError as error:
+            return site.json({"message": str(error)}, status=400)
+        return update()
+
+    update = cast("Callable[[], Response]", views["locust.update_user"])
+    views["locust.update_user"] = web_ui.auth_required_if_enabled(edit)
     views["locust.swarm"] = web_ui.auth_required_if_enabled(swarm)
     views["locust.stop"] = web_ui.auth_required_if_enabled(halt)
 

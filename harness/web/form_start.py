@@ -28,6 +28,11 @@ END_S: Final = 180.0  # for the end of the last run
 BEGIN_S: Final = 30.0  # for Locust to begin one
 STEP_S: Final = 0.02
 _USERS: Final = ("user_count", "spawn_rate", "run_time")
+_LOCUSTS: Final = (
+    "host",
+    "shape_class",
+    "profile",
+)  # with the users and their classes, all that its form has
 _BUSY: Final = "a run is being prepared: wait until it has begun, or stop it"
 
 Form = Mapping[str, str]
@@ -103,11 +108,12 @@ class Starter:
         except BaseException:
             session.environment.user_classes = before
             raise
+        own = session.shapes.own
         session.asked.take(wanted)
         session.shapes.own = shape
         session.shapes.use()
         self.typed = {name: form[name] for name in _USERS if form.get(name)}
-        fields = {name: text for name, text in form.items() if name not in OURS and name not in _USERS}
+        fields = self._locusts(form)
         if "host" in fields:
             fields["host"] = wanted.host
         if not (session.asked.is_sweep or is_shaped):
@@ -117,9 +123,26 @@ class Starter:
                 "run_time": wanted.run_time,
             }
             fields |= {name: str(value) for name, value in told.items() if value is not None}
-        if not (go(fields) and self._has_begun(run)):
-            session.forget(run)
+        has_begun = False
+        try:
+            has_begun = go(fields) and self._has_begun(run)
+        finally:
+            if not has_begun:
+                session.forget(run)
+                session.asked.take(now)
+                session.shapes.own, session.environment.user_classes = own, before
+                session.shapes.use()
+        if not has_begun:
             raise ConfigError("Locust has not started the run: its log (Logs) says why")
+
+    def _locusts(self, form: Form) -> dict[str, str]:
+        """Those fields that are for Locust's view to read, which takes whatever is an option.
+
+        The names of files that it would write, the locustfile among the options: nothing of that is a page's to say.
+        """
+        self._web_ui.update_template_args()
+        of_locustfile = set(self._web_ui.template_args["extra_options"]) - OURS
+        return {name: text for name, text in form.items() if name in _LOCUSTS or name in of_locustfile}
 
     def _change(self, form: Form, go: Callable[[Form], bool]) -> None:
         """The users of a run that goes on; nothing else of it can change."""
@@ -140,7 +163,9 @@ class Starter:
                 "\n".join(f"{name} cannot be changed while a run goes on: stop it first" for name in names)
             )
         ends, left_s = self._web_ui._run_time_greenlet, self._left_s()  # noqa: SLF001
-        go({name: text for name, text in form.items() if name not in OURS and name != "host"})
+        fields = self._locusts(form) | {name: form[name] for name in _USERS if name in form}
+        fields.pop("host", None)
+        go(fields)
         if ends is not None and left_s and self._web_ui._run_time_greenlet is None:  # noqa: SLF001
             # Locust forgets a run's time when its users are changed.
             self._web_ui._run_time_greenlet = gevent.spawn_later(left_s, self._web_ui._stop_runners)  # noqa: SLF001

@@ -64,6 +64,7 @@ def add(site: Site) -> None:
         0, guard.after
     )  # they run last to first; flask_cors' is there
     app.register_error_handler(Exception, guard.failed)
+    logging.getLogger("locust.web").addFilter(_hidden)  # which says exceptions behind a login by itself
     for handlers in app.error_handler_spec[
         "locust"
     ].values():  # Locust's own shows the exception's text as HTML
@@ -88,6 +89,15 @@ def before_start(site: Site, check: Callable[[], None]) -> None:
         start()
 
     setattr(site.web_ui, "start", checked)  # noqa: B010  of this one object
+
+
+def _hidden(record: logging.LogRecord) -> bool:
+    """A line of Locust's log with what an exception says in it, without secrets."""
+    if record.exc_info and record.exc_info[1] is not None:
+        said = "".join(traceback.format_exception(record.exc_info[1]))
+        record.msg, record.args = f"{record.getMessage()}: {Hider(os.environ).text(said)}", ()
+        record.exc_info = record.exc_text = None
+    return True
 
 
 class _Guard:

@@ -28,6 +28,7 @@ __all__ = ["Ledger", "Rates", "begun_ns"]
 PUT_BY_NS: Final = (
     15_000_000_000  # after it was over and nothing new came: as long as parts go on telling of it
 )
+LOST_NS: Final = 60_000_000_000
 SERIES: Final = ("output", "prompt", "ended")
 SPREADS: Final = (
     *("request_output_tokens_per_s", "ttft_ms", "tpot_ms", "e2e_ms", "ttft_scheduled_ms", "e2e_scheduled_ms"),
@@ -89,12 +90,14 @@ class Ledger:
     def put_by(self, segments: Sequence[Segment], at: int, now_ns: int) -> None:
         """Add up what will not change any more; `at`: the segment under way."""
         for index in sorted(self._held):
-            is_quiet = now_ns - self._changed_ns[index] > PUT_BY_NS
-            if index >= min(at, len(segments)) or not is_quiet:
+            quiet_ns = now_ns - self._changed_ns[index]
+            if index >= min(at, len(segments)) or quiet_ns <= PUT_BY_NS:
                 continue
-            segment = segments[index]
+            segment, merged = segments[index], self._of(index)
+            # What a part forgot before it was heard, as of a very short level, never comes.
+            if segment.in_flight() or not (_is_whole(segment, merged.level) or quiet_ns > LOST_NS):
+                continue
             pool = self._pools.setdefault(segment.level, _Pool())
-            merged = self._of(index)
             for figure in FIGURES:
                 pool.sketches[figure].merge(merged.sketches[figure])
             pool.counted = _together((pool.counted, merged.level))
@@ -171,14 +174,14 @@ class Ledger:
         for name in SPREADS:
             whole[name] = {**whole[name], "withheld": withheld(whole[name])}
         is_counted = all(
-            segment.index in self._put_by or self._of(segment.index).level.requests >= segment.done()
+            segment.index in self._put_by or _is_whole(segment, self._of(segment.index).level)
             for segment in begun
         )
         return {**whole, "repeat_count": len(begun), "is_counted": is_counted}
 
     def _add_window(self, sums: _Sums, segment: Segment, level: Counted, until_ns: int, rates: Rates) -> None:
         window = segment.window()
-        if window is not None and level.requests >= segment.done():
+        if window is not None and _is_whole(segment, level):
             sums.add((window[1] - window[0]) / 1e9, self._within(window))
             return
         begin_ns = begun_ns(segment) if window is None else window[0]
@@ -206,6 +209,11 @@ class Ledger:
             if index in self._held:
                 self._merged[index] = found
         return found
+
+
+def _is_whole(segment: Segment, level: Counted) -> bool:
+    """Whether all that was measured in it is over, and told of."""
+    return not segment.in_flight() and level.requests >= segment.done()
 
 
 def begun_ns(segment: Segment) -> int | None:

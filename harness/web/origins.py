@@ -84,7 +84,7 @@ class Door:
         reads = asked.method in _READS
         if asked.fetch_site in _ELSEWHERE and not (reads and asked.fetch_mode == "navigate"):
             return f"refused: it comes from another site ({_shown(said or asked.fetch_site)}); {_FIX}"
-        if reads or said is None:
+        if said is None or (reads and asked.origin is None):
             return None
         own = None if asked.host is None else origin_of(f"{self.scheme}://{asked.host}")
         if own is not None and came_from == own:

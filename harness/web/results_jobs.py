@@ -4,6 +4,7 @@ A run that sends its load from this process is not to be disturbed: nothing is b
 begins is stopped.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +87,7 @@ class Jobs:
         for job in self._jobs.values():
             same = (job.task.kind, job.task.key) == (task.kind, task.key)
             if same and (not job.is_over or (task.lasting and job.state == "done" and job.file.is_file())):
+                self._begin()
                 return job
         if len(self._in_line()) >= WAITING:
             raise ConfigError(f"{WAITING} others are in line; try again when some are done")
@@ -94,9 +96,7 @@ class Jobs:
         job = Job(self._count, task, Path(self._scratch.name) / str(self._count))
         self._jobs[job.number] = job
         self._tidy()
-        if not self._at_work:
-            self._at_work = True
-            gevent.spawn(self._work)
+        self._begin()
         return job
 
     def get(self, number: int) -> Job | None:
@@ -112,6 +112,12 @@ class Jobs:
         self._closed = True
         if self._scratch is not None:
             self._scratch.cleanup()
+
+    def _begin(self) -> None:
+        """Somebody is at work."""
+        if not self._at_work and self._in_line():
+            self._at_work = True
+            gevent.spawn(self._work)
 
     def _in_line(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state == "waiting"]
@@ -136,10 +142,12 @@ class Jobs:
             done = call(
                 ["-m", "harness", *job.task.words(job.file)], limit_s=LIMIT_S, may_go_on=self._may_go_on
             )
-            state = "done" if done.code in job.task.fine else "failed"
             said = _said(done, self._hindrance())
-            if state == "done":
+            if done.code in job.task.fine:
                 job.told = job.task.tell(done)
+                state = "done"
+        except Exception:  # a full disk, or words of a child's that make no sense: the others go on
+            logging.getLogger(__name__).exception("%s failed", job.task.name)
         finally:
             job.ended_ns, job.said, job.state = unix_now_ns(), said, state
 

@@ -122,7 +122,7 @@ def _progress(seen: "Lookout", now_ns: int) -> Json:
     segment, begun_ns = plan.segment, plan.begun_ns
     if begun_ns is None:
         return {}
-    is_known = plan.is_sweep and plan.more is None
+    is_known = plan.is_sweep and plan.more is None and plan.at_rate is None  # nor steps that a hand may add
     limits = [run.settings.load.guards.max_time_s]
     if not plan.is_sweep and run.settings.run_time_s is not None:
         limits.append(float(run.settings.run_time_s))

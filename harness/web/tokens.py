@@ -18,7 +18,7 @@ __all__ = ["add"]
 def add(site: Site) -> None:
     """Serve both, and begin to look. To be called before the web UI serves its first page."""
     session = site.session
-    sampler = Sampler(lambda: session.run, lambda: getattr(session, "_preparing", None))
+    sampler = Sampler(lambda: session.run, lambda: session.preparing)
 
     def page() -> "Response":
         return site.page("tokens", tokens_page.body(site), *tokens_page.SCRIPTS)
