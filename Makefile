@@ -23,7 +23,7 @@ demo-gemma: $(VENV)/gemma.done ## The same with Gemma 3 270M: real text, slow on
 	@$(BIN)/tokenswarm demo --server gemma
 
 test: $(VENV)/dev.done ## All tests, real llama.cpp servers included
-	@TOKENSWARM_REQUIRE_REAL=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@sh tests/all.sh $(BIN)/python $(PYTEST_ARGS)
 
 fuzz: $(VENV)/dev.done ## The property tests with new random examples, ten times as many
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random $(PYTEST_ARGS)

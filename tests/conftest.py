@@ -9,7 +9,9 @@ finds becomes an `@example`, which both then keep.
 """
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Final
 
 import pytest
 from devtools import browser, tab
@@ -27,6 +29,24 @@ settings.register_profile(
     "random", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+
+# Modules whose tests may go on beside others: what they look at is the same on a busy machine. All others go one after
+# another, since a real run that is squeezed says so, and a stamp that is late is late.
+BESIDE: Final = (
+    *("test_web_*", "test_chat*", "test_by_hand", "test_allowed_hosts", "test_key_origin", "test_pulse"),
+    *("test_report_*", "test_compare*", "test_export*", "test_bundle*", "test_docs", "test_*_doc", "test_*_docs"),
+    *("test_architecture", "test_options", "test_campaign_table", "test_texts", "test_prefixes", "test_prompts"),
+    *("test_fuzz", "test_breaker", "test_id_prompts", "test_segment", "test_plan", "test_datasets*", "test_traces"),
+    *("test_adding_a_backend", "test_reproduce", "test_influx_po*", "test_influx_tally", "test_search"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them (`-m beside`); tests/all.sh has more of it."""
+    for item in items:
+        if any(fnmatch(item.path.stem, name) for name in BESIDE) and item.path.parent.name != "real":
+            item.add_marker("beside")
 
 
 @pytest.fixture(scope="module")
