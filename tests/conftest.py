@@ -35,9 +35,32 @@ settings.load_profile("repeatable")
 # another, since a real run that is squeezed says so, and a stamp that is late is late.
 BESIDE: Final = (
     *("test_web_*", "test_chat*", "test_by_hand", "test_allowed_hosts", "test_key_origin", "test_pulse"),
-    *("test_report_*", "test_compare*", "test_export*", "test_bundle*", "test_docs", "test_*_doc", "test_*_docs"),
-    *("test_architecture", "test_options", "test_campaign_table", "test_texts", "test_prefixes", "test_prompts"),
-    *("test_fuzz", "test_breaker", "test_id_prompts", "test_segment", "test_plan", "test_datasets*", "test_traces"),
+    *(
+        "test_report_*",
+        "test_compare*",
+        "test_export*",
+        "test_bundle*",
+        "test_docs",
+        "test_*_doc",
+        "test_*_docs",
+    ),
+    *(
+        "test_architecture",
+        "test_options",
+        "test_campaign_table",
+        "test_texts",
+        "test_prefixes",
+        "test_prompts",
+    ),
+    *(
+        "test_fuzz",
+        "test_breaker",
+        "test_id_prompts",
+        "test_segment",
+        "test_plan",
+        "test_datasets*",
+        "test_traces",
+    ),
     *("test_adding_a_backend", "test_reproduce", "test_influx_po*", "test_influx_tally", "test_search"),
 )
 

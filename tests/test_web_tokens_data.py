@@ -248,7 +248,10 @@ def test_a_finished_level_is_within_a_hundredth_while_load_runs(seen: Seen) -> N
 def test_the_table_fills_in(seen: Seen) -> None:
     """A level is to come, runs, and is done; the time that is left goes down."""
     states = [tuple(one["state"] for one in look["levels"]) for look in seen.viewer.looks if look["levels"]]
-    assert list(dict.fromkeys(states)) == [("running", "to_come"), ("done", "running"), ("done", "done")]
+    found = [
+        state for state in dict.fromkeys(states) if state != ("to_come", "to_come")
+    ]  # seen on a busy machine
+    assert found == [("running", "to_come"), ("done", "running"), ("done", "done")]
     running = [
         look["progress"] for look in seen.viewer.looks if look["run"] and look["run"]["state"] == "running"
     ]
