@@ -11,6 +11,7 @@ import mimetypes
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -136,12 +137,12 @@ class Site:
     def serve_assets(self) -> None:
         """Style sheets and scripts."""
         known: Mapping[str, Path] = {path.name: path for path in STATIC.iterdir() if path.is_file()}
-        kept: dict[str, bytes] = {}  # plotly's 4.8 MB are read once
+        library = cache(lambda: plotly_js.library().encode())  # 4.8 MB, read once
 
         def asset(name: str) -> "Response":
             if name == "plotly.js":
                 try:
-                    body = kept.setdefault(name, plotly_js.library().encode())
+                    body = library()
                 except ConfigError as error:
                     return self.answer(str(error), "text/plain; charset=utf-8", status=404)
                 return self.answer(body, "text/javascript", Cache_Control=_LASTING)
@@ -167,7 +168,7 @@ def bar_html(site: Site, here: str) -> str:
         links.append(
             f'<a href="{escape(href)}" title="{escape(page.explains)}"{mark}>{escape(page.title)}</a>'
         )
-    if has_dashboard():
+    if watch.has_dashboard(os.environ):
         links.append(
             f'<a href="{escape(site.url("dashboard"))}" target="_blank" rel="noopener" title="This run in Grafana" '
             'id="tokenswarm-dashboard">Grafana</a>'
@@ -177,11 +178,6 @@ def bar_html(site: Site, here: str) -> str:
             f'<form method="post" action="{escape(site.url("logout"))}"><button type="submit">Log out</button></form>'
         )
     return f'<nav id="tokenswarm-bar" aria-label="tokenswarm"><b>tokenswarm</b>{"".join(links)}</nav>'
-
-
-def has_dashboard() -> bool:
-    """There is a Grafana to lead to."""
-    return watch.has_dashboard(os.environ)
 
 
 _DOCUMENT: Final = """<!doctype html>
