@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from harness import joint, menu_parts, templates
+from harness import joint, known_costs, menu_parts, templates
 from harness.content_options import longest
 from harness.datasets import fits as dataset_fits
 from harness.datasets.dataset import Dataset
@@ -21,13 +21,14 @@ from harness.errors import ConfigError
 from harness.joint import Pairs
 from harness.menu import Menu, Numbers, Supply
 from harness.menu_parts import Progress, assemble, dataset_of, fits, ids_of, own_seed, shared, supply_of
-from harness.options import Settings
 from harness.prompts import Composer, Costs
 from harness.recipes import PROBES, Recipe
 from harness.record import TokenSource
+from harness.settings import Settings
 from harness.sizers import Sizer
 from harness.supply import Around, Piece, Sharing, Workload
 from harness.templates import Template
+from harness.texts import find
 
 __all__ = ["Stock", "build", "join", "stocks"]
 
@@ -137,7 +138,7 @@ class _Builder:
             self.progress,
             pairs=pairs,
             around=self.around,
-            costs=self.costs.get(recipe.text),
+            costs=self.costs.get(recipe.text) or known_costs.of(self.sizer, find(recipe.text)),
         )
         self.costs[recipe.text] = made.costs
         return made

@@ -40,7 +40,7 @@ def said(tmp_path):
         '{"timestamp": 0, "input_length": 300, "output_length": 20, "hash_ids": [0, 1]}\n'  # noqa: ISC004
         '{"timestamp": 9, "input_length": 4000, "output_length": 7, "hash_ids": []}\n',
         '\n{"output_tokens": 20, "prompt_tokens": 300}\n\n{"prompt_tokens": 4000, "output_tokens": 7, "x": null}',
-        gzip.compress(b"prompt_tokens,output_tokens\n300,20\n4000,7\n"),
+        gzip.compress(b"prompt_tokens,output_tokens\n300,20\n4000,7\n", mtime=0),
     ],
 )
 def test_layouts_that_say_the_same(said, data):

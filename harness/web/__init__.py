@@ -16,9 +16,6 @@ Locust's own page, routes and downloads stay as they are.
 
 from typing import TYPE_CHECKING
 
-from harness.web import bar, change, chat, form, guard, login, results, tokens
-from harness.web.site import Site
-
 if TYPE_CHECKING:
     from harness.session import Session
 
@@ -26,7 +23,13 @@ __all__ = ["open_site"]
 
 
 def open_site(session: "Session") -> None:
-    """Add the pages. To be called before the web UI serves its first page."""
+    """Add the pages. To be called before the web UI serves its first page.
+
+    They are read here: their tables take pandas, which a worker or a headless run does not need before its load is over.
+    """
+    from harness.web import bar, change, chat, form, guard, login, results, tokens  # noqa: PLC0415
+    from harness.web.site import Site  # noqa: PLC0415
+
     site = Site.of(session)
     guard.add(site)
     login.add(site)

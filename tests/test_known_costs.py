@@ -1,0 +1,93 @@
+"""Costs of words are measured once for a tokenizer, and a tokenizer is known by what it counts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import known_costs
+from harness.prompts import measure_text
+from harness.record import TokenSource
+from harness.sizers import EstimatingSizer
+from harness.texts import find
+
+ENGLISH = find("en")
+
+
+class Counting:
+    """A tokenizer of its own kind: a token a word, and one more for each of the letters in `dear`; counts its calls."""
+
+    source = TokenSource.TOKENIZER
+    describe = "a tokenizer for tests"
+
+    def __init__(self, dear: str = "", overhead: int = 3) -> None:
+        self.dear = dear
+        self.overhead = overhead
+        self.calls = 0
+
+    def count(self, text: str) -> int:
+        self.calls += 1
+        return self.overhead + self.count_output(text)
+
+    def count_output(self, text: str) -> int:
+        return len(text.split()) + sum(text.count(letter) for letter in self.dear)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("TOKENSWARM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "costs"
+
+
+def test_the_second_time_is_forty_counts(cache: Path) -> None:
+    """And what is found is what was measured."""
+    first, again = Counting("z"), Counting("z")
+    measured = known_costs.of(first, ENGLISH)
+    assert measured == measure_text(Counting("z"), ENGLISH)
+    assert known_costs.of(again, ENGLISH) == measured
+    assert first.calls > 1000
+    assert again.calls == 1 + 6 + 23 + 14  # nothing, words alone, 1,328 words and 811 sentences by sixties
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("other", [Counting("q"), Counting("z", overhead=4)], ids=["words", "template"])
+def test_another_tokenizer_is_measured(other: Counting) -> None:
+    """One that counts a few words otherwise, or has another template, is no acquaintance."""
+    known_costs.of(Counting("z"), ENGLISH)
+    found = known_costs.of(other, ENGLISH)
+    assert found == measure_text(Counting(other.dear, other.overhead), ENGLISH)
+    assert found != measure_text(Counting("z"), ENGLISH)
+
+
+def test_texts_are_known_apart() -> None:
+    """The costs of Portuguese words say nothing of English ones."""
+    sizer = Counting("z")
+    assert {known_costs.of(sizer, find(name)).text for name in ("en", "pt", "en")} == {"en", "pt"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"[]", b"{", b'{"overhead":3,"first":{},"inner":{}}', b'{"overhead":3,"first":{"1":["a"]},"inner":{"1":["a"]},"sentences":[4]}'],
+    ids=["empty", "list", "half", "wordless", "short"],
+)  # fmt: skip
+def test_a_damaged_file_is_measured_anew(cache: Path, damage: bytes) -> None:
+    """And mended."""
+    whole = known_costs.of(Counting(), ENGLISH)
+    (file,) = cache.iterdir()
+    file.write_bytes(damage)
+    assert known_costs.of(Counting(), ENGLISH) == whole
+    again = Counting()
+    assert known_costs.of(again, ENGLISH) == whole
+    assert again.calls < 50
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(cache: Path) -> None:
+    """A file stands where the folder should be."""
+    cache.parent.write_text("in the way")
+    assert known_costs.of(Counting(), ENGLISH) == measure_text(Counting(), ENGLISH)
+
+
+def test_estimates_are_not_kept(cache: Path) -> None:
+    """They follow from lengths."""
+    assert known_costs.of(EstimatingSizer(), ENGLISH) == measure_text(EstimatingSizer(), ENGLISH)
+    assert not cache.exists()
