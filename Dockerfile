@@ -23,6 +23,8 @@ COPY requirements/runtime.lock requirements/runtime.lock
 RUN /opt/tokenswarm/bin/pip install --require-hashes -r requirements/runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY harness harness
+COPY locustfiles locustfiles
+COPY dashboards dashboards
 # The lock holds the build backend too, so nothing is fetched that has no hash.
 RUN /opt/tokenswarm/bin/pip install --no-deps --no-build-isolation . \
     && /opt/tokenswarm/bin/pip check \
@@ -40,7 +42,7 @@ RUN groupadd --gid 10001 tokenswarm \
     && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin tokenswarm \
     && install -d -o 10001 -g 10001 /results /home/locust /tokens/read /tokens/write
 COPY --from=build /opt/tokenswarm /opt/tokenswarm
-COPY locustfiles /locustfiles
+COPY --from=build /src/locustfiles /locustfiles
 COPY LICENSE /usr/share/doc/tokenswarm/LICENSE
 # The root file system may be read-only: what Python packages keep goes to /tmp, what a run leaves to /results.
 # The web UI listens at the container's every address: what reaches it is what `docker run --publish` says, e.g. 127.0.0.1:8089:8089.

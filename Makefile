@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-llamacpp demo-gemma test fuzz check format dashboards bench bench-peers reproduce-tables influxd up down lock clean
+.PHONY: help demo demo-llamacpp demo-gemma test fuzz check format dashboards bench bench-peers reproduce-tables influxd up down lock audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,11 +28,12 @@ test: $(VENV)/dev.done ## All tests, real llama.cpp servers included
 fuzz: $(VENV)/dev.done ## The property tests with new random examples, ten times as many
 	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random $(PYTEST_ARGS)
 
-check: $(VENV)/dev.done ## Lint, format and types; are the dashboards what their source makes?
+check: $(VENV)/dev.done ## Lint, format and types; are dashboards and licences what their source makes?
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m harness.grafana.files --check
+	@$(BIN)/python requirements/licences.py --check
 
 format: $(VENV)/dev.done ## Format the code
 	@$(BIN)/ruff format .
@@ -63,12 +64,17 @@ lock: $(VENV)/dev.done ## Pin every dependency anew in requirements/
 	@$(PIP) install uv
 	@for set in runtime:build llamacpp:llamacpp gemma:gemma dev:dev; do \
 		groups="--group build"; \
-		case $$set in llamacpp:*) groups="$$groups --group llamacpp";; \
-			gemma:*) groups="$$groups --group llamacpp --group gemma";; dev:*) groups="$$groups --group dev";; esac; \
+		case $$set in llamacpp:*) groups="$$groups --extra llamacpp";; gemma:*) groups="$$groups --extra gemma";; \
+			dev:*) groups="$$groups --group dev --extra gemma";; esac; \
 		$(BIN)/uv pip compile pyproject.toml $$groups --universal --python-version 3.11 --generate-hashes \
 			--no-header --no-emit-index-url --no-emit-find-links --quiet \
 			$$([ $${set%:*} = runtime ] || echo -c requirements/runtime.lock) -o requirements/$${set%:*}.lock || exit; \
 	done
+	@$(BIN)/python requirements/licences.py
+
+audit: $(VENV)/dev.done ## Known vulnerabilities of the pinned packages (asks PyPI and needs its JSON pages)
+	@$(PIP) install pip-audit
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements/runtime.lock -r requirements/llamacpp.lock
 
 clean: ## Remove what the targets made, results excepted
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

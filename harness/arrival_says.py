@@ -6,8 +6,8 @@ The columns of one small table; there are none in a closed loop, where nobody co
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from harness import carried
-from harness.grid import number
+from harness import figure_columns
+from harness.figure_columns import Column
 
 __all__ = ["CAPTION", "LEGEND", "columns", "lacking"]
 
@@ -18,15 +18,15 @@ LEGEND: Final = (
     "holds it back does not hide what a user would have waited."
 )
 _COLUMNS: Final = (
-    ("due/s", "arrivals_per_s", "", 1.0),
-    ("done/s", "requests_per_s", "", 1.0),
-    ("in flight", "in_flight_mean", "", 1.0),
-    ("unsent", "unsent", "", 1.0),
-    ("sent late ms p99", "send_delay_ms", "p99", 1.0),
-    ("TTFT ms p50", "ttft_scheduled_ms", "p50", 1.0),
-    ("p99", "ttft_scheduled_ms", "p99", 1.0),
-    ("E2E s p50", "e2e_scheduled_ms", "p50", 1e-3),
-    ("p99", "e2e_scheduled_ms", "p99", 1e-3),
+    Column("due/s", "arrivals_per_s"),
+    Column("done/s", "requests_per_s"),
+    Column("in flight", "in_flight_mean"),
+    Column("unsent", "unsent"),
+    Column("sent late ms p99", "send_delay_ms", "p99"),
+    Column("TTFT ms p50", "ttft_scheduled_ms", "p50"),
+    Column("p99", "ttft_scheduled_ms", "p99"),
+    Column("E2E s p50", "e2e_scheduled_ms", "p50", 1e-3),
+    Column("p99", "e2e_scheduled_ms", "p99", 1e-3),
 )
 
 
@@ -34,23 +34,10 @@ def columns(levels: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[
     """(names, a row of cells for each level); no names where no level was an open loop's."""
     if not any(level.get("unsent") is not None for level in levels):
         return (), []
-    cells = [
-        [
-            carried.cell(level[name], part, scale=scale) if part else _cell(level[name], scale)
-            for _, name, part, scale in _COLUMNS
-        ]
-        for level in levels
-    ]
-    return tuple(heading for heading, *_ in _COLUMNS), cells
+    cells = [[column.cell(level) for column in _COLUMNS] for level in levels]
+    return tuple(column.heading for column in _COLUMNS), cells
 
 
 def lacking(levels: Sequence[Mapping[str, Any]]) -> list[str]:
     """Which percentiles of this table are withheld somewhere."""
-    if not columns(levels)[0]:
-        return []
-    shown = [(level[name], part) for level in levels for _, name, part, _ in _COLUMNS if part]
-    return list(dict.fromkeys(key for part, key in shown if carried.withheld(part, [key])))
-
-
-def _cell(value: float | None, scale: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else number(value, scale=scale)
+    return figure_columns.lacking(_COLUMNS, levels) if columns(levels)[0] else []

@@ -6,7 +6,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from harness.backends.base import Ask, Turn
-from harness.options import Settings
+from harness.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ Trial requests are in no table. Pure, and without pandas of its own: `missing` i
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import isfinite
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import totals
 from harness.grid import clean
+from harness.hearsay import finite
 from harness.totals import Counts
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def _worker(one: Mapping[str, Any], rows: Counts) -> dict[str, Any]:
         "rows": rows.offered,
         "reconciles": known and not differences,
         "differences": differences if known else ["no worker of that name took part"],
-        **{name: _number(one.get(name)) for name in ("joined_s", "last_heard_s", "longest_silence_s")},
-        "clock_offset_ms": _number(timed.get("offset_ms")),
-        "clock_uncertainty_ms": _number(timed.get("uncertainty_ms")),
+        **{name: finite(one.get(name)) for name in ("joined_s", "last_heard_s", "longest_silence_s")},
+        "clock_offset_ms": finite(timed.get("offset_ms")),
+        "clock_uncertainty_ms": finite(timed.get("uncertainty_ms")),
         "journal_verified": _verified(one),
         "events": [str(event) for event in events] if isinstance(events, list | tuple) else [],
     }
@@ -171,7 +171,7 @@ def missing(
 
 def _what_happened(one: Mapping[str, Any]) -> str:
     """The beginning of its line; empty for a worker of which nothing is missing."""
-    name, heard = one.get("name"), _number(one.get("last_heard_s"))
+    name, heard = one.get("name"), finite(one.get("last_heard_s"))
     when = "" if heard is None else f" {heard:.1f} s after load began"
     match one.get("state"):
         case "lost":
@@ -235,9 +235,3 @@ def _worst(workers: Sequence[Mapping[str, Any]], name: str, unit: str) -> str:
 
 def _many(number: int) -> str:
     return f"{number:,} request{'' if number == 1 else 's'}"
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if isfinite(value) else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from harness.backends import find
 from harness.backends.base import Backend
 from harness.errors import ConfigError
-from harness.options import Settings
+from harness.settings import Settings
 from harness.target import Target
 
 __all__ = ["choose"]

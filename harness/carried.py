@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from harness.grid import NULL, number
+from harness.hearsay import finite
 
 __all__ = ["NEED", "STAR", "carries", "cell", "lacking", "says", "shown", "withheld"]
 
@@ -68,8 +69,7 @@ def cell(part: Mapping[str, Any] | None, key: str, *, scale: float = 1.0) -> str
 
 
 def _value(part: Mapping[str, Any] | None, key: str) -> float | None:
-    value = None if part is None else part.get(key)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return None if part is None else finite(part.get(key))
 
 
 def _n(part: Mapping[str, Any]) -> int:

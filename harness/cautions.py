@@ -5,9 +5,9 @@ Lines, not errors: the run goes on. What makes a run impossible is refused in `h
 
 from collections.abc import Iterator
 
-from harness.options import Settings
 from harness.proxy import is_here
 from harness.selftest import capacity
+from harness.settings import Settings
 
 __all__ = ["cautions"]
 

@@ -4,7 +4,6 @@
 form has them do it; the rate is ours, since Locust knows of none. Both open a segment of their own (`harness.plan`).
 """
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +12,7 @@ import gevent
 from harness import by_hand, planning
 from harness.arrivals import RATE_MOST
 from harness.clock import unix_now_ns
+from harness.hearsay import finite
 from harness.say import say
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _ask_users(session: "Session", run: "Run", wanted: Mapping[str, object]) -> 
     users, rate = wanted.get("users"), wanted.get("spawn_rate", _spawn_rate(session))
     if not isinstance(users, int) or isinstance(users, bool) or not 0 <= users <= by_hand.MOST_USERS:
         raise Refused(f"users: give a whole number from 0 to {by_hand.MOST_USERS:,}", field="users")
-    pace = _number(rate)
+    pace = finite(rate)
     if pace is None or not 0 < pace <= by_hand.MOST_USERS:
         raise Refused("users started per second: give a number above 0", field="spawn_rate")
     if users == _asked(session, run):
@@ -135,7 +135,7 @@ def _ask_users(session: "Session", run: "Run", wanted: Mapping[str, object]) -> 
 
 
 def _ask_rate(run: "Run", wanted: Mapping[str, object]) -> str:
-    said = _number(wanted.get("rate"))
+    said = finite(wanted.get("rate"))
     if said is None or not by_hand.RATE_LEAST <= said <= RATE_MOST:
         most = f"{by_hand.RATE_LEAST:g} to {RATE_MOST:,.0f}"
         raise Refused(f"requests per second: give a number from {most}", field="rate")
@@ -161,10 +161,3 @@ def _ask_rate(run: "Run", wanted: Mapping[str, object]) -> str:
     say(label)
     gevent.spawn_later((lead_ns + LEAD_NS) / 1e9, run.journal_windows)
     return f"{rate:,.10g} requests per second asked for"
-
-
-def _number(value: object) -> float | None:
-    """A finite number of JSON's; None: it is none."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        return None
-    return float(value)

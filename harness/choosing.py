@@ -18,9 +18,9 @@ from harness.clock import unix_now_ns
 from harness.journal import Window
 from harness.level_slo import judged
 from harness.live import View
-from harness.options import Settings
 from harness.plan import Plan, Segment
 from harness.saturation import Held
+from harness.settings import Settings
 
 __all__ = ["Choosing"]
 

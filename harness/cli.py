@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
-from harness import __version__, collect, demo, sizing, web_password
+from harness import __version__, collect, demo, sizing, starters, web_password
 from harness.bundles import cli as bundle
 from harness.bundles import rerun
 from harness.campaign import cli as campaign
@@ -20,7 +20,7 @@ from harness.servers import cli as serve_backend
 from harness.simulator import cli as simulator
 
 _EPILOG = """\
-Load is made by Locust itself:
+Load is made by Locust itself (`tokenswarm init` writes its locustfiles):
   locust -f locustfiles/llamacpp.py --host http://127.0.0.1:8080 --headless --levels 1,2,4,8
 """
 
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     simulator.add_parser(subparsers)
     demo.add_parser(subparsers)
+    starters.add_parser(subparsers)
     serve_backend.add_parser(subparsers)
     selftest.add_parser(subparsers)
     listing = subparsers.add_parser(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness import files, journal, results
 from harness.errors import ConfigError
+from harness.run_hold import refuse_held
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -66,6 +67,7 @@ def main(args: argparse.Namespace) -> int:
         ConfigError: what was given is not what it should be, or the disk refused. Nothing is lost.
     """
     directory, run = args.directory, results.load_run(args.directory)
+    refuse_held(directory)
     paths = _journals(directory, args.journals, str(run["run_id"]))
     from harness import maritaca, outputs, rows, tables  # noqa: PLC0415  # pandas takes a second to import
 

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import harness
-from harness import files
+from harness import files, shipped
 from harness.errors import ConfigError
 from harness.proxy import past
 from harness.servers import llamacpp
@@ -108,7 +107,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the demonstration; Locust's exit code, 128 + N where signal N ended it, 2 where it could not begin."""
     demo = DEMOS[args.server]
     try:
-        locustfile = _locustfile(demo.locustfile)
+        locustfile = shipped.locustfile(demo.locustfile)
         with demo.start() as server:
             command = _command(demo, args, locustfile, server)
             print(f"tokenswarm demo: {demo.about}, at {server.url}\n$ {_shown(command)}", flush=True)
@@ -137,12 +136,3 @@ def _command(demo: Demo, args: argparse.Namespace, locustfile: Path, server: Ser
 def _shown(command: Sequence[str]) -> str:
     """The command as a user would type it."""
     return shlex.join(["locust", *command[3:]])
-
-
-def _locustfile(name: str) -> Path:
-    path = Path(harness.__file__).parent.parent / "locustfiles" / name
-    if not path.is_file():
-        raise ConfigError(
-            f"no {path}: the demo needs the locustfiles folder next to the harness package; run it from a checkout"
-        )
-    return path

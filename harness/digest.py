@@ -27,6 +27,7 @@ import orjson
 
 from harness import ending, inside
 from harness.carried import shown, withheld
+from harness.hearsay import finite
 from harness.hope import Hope
 
 __all__ = ["digest", "files_of", "is_offered", "main"]
@@ -169,8 +170,8 @@ def _judged(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Fields:
     """What summary.json says."""
     verdict, slo, search = (_at(summary, name) for name in ("verdict", "slo", "search"))
     levels, totals = _objects(summary.get("levels")), _at(summary, "totals")
-    rated = [one for one in levels if _number(one.get("system_output_tokens_per_s"))]
-    best = max(rated, key=lambda one: _number(one["system_output_tokens_per_s"]) or 0.0, default=None)
+    rated = [one for one in levels if finite(one.get("system_output_tokens_per_s"))]
+    best = max(rated, key=lambda one: finite(one["system_output_tokens_per_s"]) or 0.0, default=None)
     reasons = _texts(verdict.get("reasons"), MANY)
     complete = summary.get("complete")
     return {
@@ -180,14 +181,14 @@ def _judged(summary: Mapping[str, Any], run: Mapping[str, Any]) -> Fields:
         "reasons": reasons[:3],
         "reason_count": len(reasons),
         "complete": complete if isinstance(complete, bool) else None,
-        "totals": {name: _number(totals.get(name)) for name in _TOTALS},
+        "totals": {name: finite(totals.get(name)) for name in _TOTALS},
         "slo": {
             "met": slo.get("met") if isinstance(slo.get("met"), bool) else None,
             "asked": _texts(slo.get("asked"), MANY),
         }
         if slo
         else None,
-        "search": {"value": _number(search.get("value")), "answer": _text(search.get("answer"), LONG)}
+        "search": {"value": finite(search.get("value")), "answer": _text(search.get("answer"), LONG)}
         if search
         else None,
         "exit_code": _exit_code(summary, run),
@@ -214,10 +215,10 @@ def _level(level: Mapping[str, Any]) -> Fields:
     met = _at(level, "slo").get("met")
     return {
         "title": _text(level.get("title")) or "?",
-        "requests": _number(level.get("requests")),
-        "succeeded": _number(level.get("succeeded")),
-        "failed": _number(level.get("failed")),
-        "system_output_tokens_per_s": _number(level.get("system_output_tokens_per_s")),
+        "requests": finite(level.get("requests")),
+        "succeeded": finite(level.get("succeeded")),
+        "failed": finite(level.get("failed")),
+        "system_output_tokens_per_s": finite(level.get("system_output_tokens_per_s")),
         **figures,
         "withheld": [f"{name}_{key}" for name, key in _FIGURES if withheld(spread[name], [key])],
         "slo_met": met if isinstance(met, bool) else None,
@@ -240,10 +241,6 @@ def _at(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _objects(value: object) -> list[Fields]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _text(value: object, most: int = SHORT) -> str | None:

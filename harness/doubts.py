@@ -70,7 +70,7 @@ def of_table(requests: pd.DataFrame, streams: Streams, planned: int | None) -> I
         yield "suspect", f"{said}: are they in another unit? (docs/backends.md)"
     if streams.uncounted:
         reason = f"{streams.uncounted} of {rows} requests gave content that nobody counted"
-        yield "suspect", f"{reason}; their tokens are missing from every rate"
+        yield "suspect", f"{reason}; their tokens are missing from every rate; give --tokenizer"
 
 
 def _impossible(requests: pd.DataFrame) -> int:

@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from harness import carried
+from harness import figure_columns
+from harness.figure_columns import Column
 from harness.grid import clean
 from harness.spread import TIME_QUANTILES, spread
 from harness.windows import floats
@@ -21,14 +22,14 @@ _FIGURES: Final = ("prompt_tokens", "output_tokens", "cached_tokens", "ttft_ms",
 TURNS: Final = 20  # told one by one; those beyond come together
 
 COLUMNS: Final = (
-    ("prompt", "prompt_tokens", "mean", 1.0),
-    ("output", "output_tokens", "mean", 1.0),
-    ("cached", "cached_tokens", "mean", 1.0),
-    ("TTFT ms p50", "ttft_ms", "p50", 1.0),
-    ("p95", "ttft_ms", "p95", 1.0),
-    ("TPOT ms p50", "tpot_ms", "p50", 1.0),
-    ("E2E s p50", "e2e_ms", "p50", 1e-3),
-    ("p95", "e2e_ms", "p95", 1e-3),
+    Column("prompt", "prompt_tokens", "mean"),
+    Column("output", "output_tokens", "mean"),
+    Column("cached", "cached_tokens", "mean"),
+    Column("TTFT ms p50", "ttft_ms", "p50"),
+    Column("p95", "ttft_ms", "p95"),
+    Column("TPOT ms p50", "tpot_ms", "p50"),
+    Column("E2E s p50", "e2e_ms", "p50", 1e-3),
+    Column("p95", "e2e_ms", "p95", 1e-3),
 )
 
 
@@ -76,17 +77,12 @@ def cells(entry: Mapping[str, Any]) -> list[str]:
     turn = entry.get("turn")
     name = clean(entry["name"]) if turn is None else f"turn {turn}{' and later' * (turn == TURNS)}"
     asked = f"{entry['succeeded']}/{entry['requests']}"
-    return [
-        name,
-        asked,
-        *(carried.cell(entry[figure], part, scale=scale) for _, figure, part, scale in COLUMNS),
-    ]
+    return [name, asked, *(column.cell(entry) for column in COLUMNS)]
 
 
 def lacking(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Which percentiles of these rows are withheld somewhere."""
-    shown = [(entry[figure], part) for entry in entries for _, figure, part, _ in COLUMNS]
-    return list(dict.fromkeys(key for part, key in shown if carried.withheld(part, [key])))
+    return figure_columns.lacking(COLUMNS, entries)
 
 
 def table(entries: Sequence[Mapping[str, Any]], titles: Mapping[int, str]) -> Iterator[list[str]]:

@@ -1,6 +1,6 @@
 """Guards over a whole run: what it may cost at most, in requests, time, tokens, money or failures.
 
-    --max-requests 1000                               exactly: leaves to send are capped with `remaining_requests`
+    --max-requests 1000                               exactly: leaves to send are dealt out (`harness.allowance`)
     --max-time 10m                                    since load began
     --max-tokens 1000000                              prompt and output tokens together, of any phase and outcome
     --max-cost 5 --price-in 0.5 --price-out 1.5       prices per million tokens, in whatever currency
@@ -43,10 +43,6 @@ class Guards:
     def stored(self) -> dict[str, Any]:
         """For run.json."""
         return asdict(self)
-
-    def remaining_requests(self, offered: int) -> int | None:
-        """Leaves to send that may still be given, of any phase; None: as many as the load wants."""
-        return None if self.max_requests is None else max(0, self.max_requests - offered)
 
     def cost(self, prompt_tokens: float | None, output_tokens: float | None) -> float | None:
         """What so many tokens cost; None without prices, or where tokens that cost something were not counted."""

@@ -3,15 +3,16 @@
     mapping   exactly the keys there should be
     number    a count, as large as msgpack holds
     amount    a finite number that is not negative
+    finite    a finite number of JSON's, or None
 
-Readers raise `Malformed`; what follows from it is theirs to say. Pure.
+Readers of messages raise `Malformed`; what follows from it is theirs to say. Pure.
 """
 
 import math
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["MOST", "Malformed", "amount", "mapping", "number"]
+__all__ = ["MOST", "Malformed", "amount", "finite", "mapping", "number"]
 
 MOST: Final = 2**63 - 1  # msgpack's own limit is just above
 
@@ -51,3 +52,13 @@ def amount(value: object) -> float:
     if type(value) is not float or not math.isfinite(value) or value < 0:
         raise Malformed("not an amount")
     return value
+
+
+def finite(value: object) -> float | None:
+    """A number as a file or a page has it; None for whatever else stands there, truths, NaN and what no float holds among it."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond all floats
+        return None

@@ -26,6 +26,7 @@ import numpy as np
 
 from harness import student
 from harness.carried import carries
+from harness.hearsay import finite
 from harness.windows import Floats
 
 __all__ = ["CONFIDENCE", "FIGURES", "bounds", "interval", "of_level", "value"]
@@ -66,8 +67,7 @@ def value(part: Mapping[str, Any], path: str) -> float | None:
     told = part.get(name)
     if key:
         told = told.get(key) if isinstance(told, Mapping) else None
-    is_number = isinstance(told, int | float) and not isinstance(told, bool) and math.isfinite(told)
-    return float(told) if is_number and told is not None else None
+    return finite(told)
 
 
 def interval(values: Sequence[float], *, least: float = 0.0, most: float = math.inf) -> dict[str, Any] | None:

@@ -40,18 +40,6 @@ _HEADER: Final = "begin with a header, e.g. prompt_tokens,output_tokens, or give
 class Lengths(Protocol):
     """Where the lengths of requests come from."""
 
-    @property
-    def mean_prompt(self) -> float:
-        """Expected tokens of a prompt."""
-
-    @property
-    def mean_output(self) -> float:
-        """Expected tokens of an answer."""
-
-    @property
-    def least_prompt(self) -> float:
-        """The least prompt the user named: what must be feasible."""
-
     def sample(self, prompt_rng: random.Random, output_rng: random.Random, /) -> tuple[int, int]:
         """(prompt tokens, output tokens) of one request."""
 
@@ -65,21 +53,6 @@ class Independent:
 
     prompt: Distribution
     output: Distribution
-
-    @property
-    def mean_prompt(self) -> float:
-        """Expected tokens of a prompt."""
-        return self.prompt.mean
-
-    @property
-    def mean_output(self) -> float:
-        """Expected tokens of an answer."""
-        return self.output.mean
-
-    @property
-    def least_prompt(self) -> float:
-        """The least prompt the user named."""
-        return self.prompt.asked_least
 
     def sample(self, prompt_rng: random.Random, output_rng: random.Random, /) -> tuple[int, int]:
         """Exactly what each distribution draws from its own source."""
@@ -95,9 +68,6 @@ class Pairs:
     """Pairs of a file, at least one; made by `read`."""
 
     path: str
-    mean_prompt: float
-    mean_output: float
-    least_prompt: float
     prompts: "array[int]" = field(repr=False)
     outputs: "array[int]" = field(repr=False)
     bounds: "array[float] | None" = field(repr=False)  # weights, summed up to each pair; None: all alike
@@ -158,7 +128,7 @@ class _Row(NamedTuple):
 def _gather(file: LengthFile, rows: Iterable[_Row]) -> Pairs:
     """Check the rows and keep what can be drawn."""
     prompts, outputs, bounds = array("i"), array("i"), array("d")
-    total = prompt_sum = output_sum = 0.0
+    total = 0.0
     left_out = undrawn = 0
     is_weighted = False
     for row in rows:
@@ -173,8 +143,6 @@ def _gather(file: LengthFile, rows: Iterable[_Row]) -> Pairs:
             undrawn += 1
             continue
         total += weight
-        prompt_sum += weight * prompt
-        output_sum += weight * output
         prompts.append(prompt)
         outputs.append(output)
         if is_weighted:
@@ -183,8 +151,7 @@ def _gather(file: LengthFile, rows: Iterable[_Row]) -> Pairs:
         raise file.wrong("has weights that sum to nothing" if undrawn else "has no pairs", _ENOUGH)
     if total > MOST:
         raise file.wrong(f"has weights that sum to more than {MOST:g}", "write smaller ones")
-    means = prompt_sum / total, output_sum / total
-    return Pairs(file.path, *means, min(prompts), prompts, outputs, bounds if is_weighted else None, left_out)
+    return Pairs(file.path, prompts, outputs, bounds if is_weighted else None, left_out)
 
 
 def _table(file: LengthFile, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:

@@ -8,17 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness import allowed_hosts, backend_choice, connection, key_origin, target
 from harness.api_key import check_home
-from harness.distributed.bundle import Share
+from harness.distributed.briefing import Share
 from harness.engine import Engine
 from harness.errors import ConfigError
 from harness.exchange import Exchange
-from harness.lane import Lane, Say, UserClass, join_lane, open_lane
+from harness.lane import Lane, Say, UserClass
+from harness.lane_opening import join_lane, open_lane
 from harness.leave import Slot
-from harness.options import Settings
 from harness.prober import NAME
 from harness.probing import Due
 from harness.recipes import PROBES
 from harness.record import RequestRecord
+from harness.settings import Settings
 from harness.tls import context
 
 __all__ = ["check_environment", "check_keys", "join_lanes", "open_engine", "open_lanes", "send_probe"]

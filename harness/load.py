@@ -19,7 +19,7 @@ from gevent.event import Event
 from harness.allowance import Given
 from harness.clock import ANCHOR_NS, now_ns
 from harness.datasets import use
-from harness.distributed.bundle import Share
+from harness.distributed.briefing import Share
 from harness.exchange import Exchange
 from harness.feed import Feed
 from harness.guards import Guards
@@ -30,7 +30,6 @@ from harness.lanes import join_lanes, open_engine, open_lanes, send_probe
 from harness.leave import Leave, Slot, Turn
 from harness.live import Live
 from harness.open_loop import Arrival, Come, OpenLoop
-from harness.options import Settings
 from harness.orders import Step, Tally, Totals
 from harness.prober import Prober
 from harness.probing import Due as Probe
@@ -38,6 +37,7 @@ from harness.record import Outcome, RequestRecord
 from harness.rests import Rests
 from harness.scribe import Scribe
 from harness.seconds import Second
+from harness.settings import Settings
 from harness.timetable import Timetable
 from harness.traces import Due
 

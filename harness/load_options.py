@@ -22,7 +22,6 @@ T = TypeVar("T")
 Check = Callable[[Callable[[], T], T], T]
 
 LEVEL_S: Final = 60.0  # of a level of `--rates` that has no other end
-MOST_LEVELS: Final = 1_000
 _GUARDS: Final = (
     *("max_requests", "max_time", "max_tokens", "max_cost", "price_in", "price_out"),
     "max_error_rate",

@@ -21,8 +21,8 @@ from harness.errors import ConfigError
 from harness.id_prompts import IdPrompts
 from harness.joint import Pairs
 from harness.menu import Menu, Numbers, Supply
-from harness.options import Settings
 from harness.recipes import PROBES, Recipe
+from harness.settings import Settings
 from harness.supply import Sharing
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The options we add to Locust's, and the settings they make: checked all at once, before any load.
+"""The options we add to Locust's, and how the settings are read from them: all at once, before any load.
 
 Every option is an environment variable as well, `TOKENSWARM_<NAME>`. Secrets are not options (`harness.api_key`).
 """
@@ -6,7 +6,6 @@ Every option is an environment variable as well, `TOKENSWARM_<NAME>`. Secrets ar
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,96 +21,15 @@ from harness import (
     target,
     wording,
 )
-from harness.content_options import Content
 from harness.distributions import Distribution
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
-from harness.load_options import LoadModel
 from harness.option_table import FLAGS, OPTIONS, REPEATABLE, variable
-from harness.proxy import Proxy
-from harness.slo import Slos
+from harness.settings import TIMEOUTS, Settings
 from harness.target import Target
-from harness.tls import Trust
-from harness.wording import Wording
 
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """One run's settings, checked."""
-
-    target: Target
-    api_mode: str | None
-    model: str | None
-    tokenizer: str | None
-    prompt_sizes: Distribution | None  # None: the user class's own
-    output_sizes: Distribution | None
-    levels: tuple[int, ...]  # empty: Locust's own -u
-    requests_per_level: int | None
-    requests_per_user: int | None  # instead: the level's size times this
-    repeats: int
-    warmup: int  # requests per user at the start of each level
-    seed: int
-    run_name: str | None
-    labels: Mapping[str, str]
-    results_dir: Path
-    timeouts: Timeouts
-    exact_output: bool | None  # None: where the server is known to support it
-    extra_body: Mapping[str, Any]
-    preflight: bool
-    users: int | None = None  # Locust's own -u, -r and -t, for the record
-    spawn_rate: float | None = None
-    run_time_s: int | None = None
-    require_valid: bool = False
-    ca_file: Path | None = None  # trusted instead of the system's authorities
-    insecure: bool = False  # certificates are not verified
-    wording: Wording = field(default_factory=Wording)
-    drop_answers_under: int | None = None  # tokens; shorter answers are in no statistic
-    retry_after: bool = True
-    ready_timeout_s: float | None = None  # None: wait only for one that says it is loading
-    server_metrics: bool = True
-    serve: str | None = None
-    slos: Slos = ()
-    proxy: Proxy | None = None  # that the environment names for this target
-    load: LoadModel = field(default_factory=LoadModel)
-    content: Content = field(default_factory=Content)
-    given: Mapping[str, Any] = field(default_factory=dict)  # options as they came, for the record
-    outlets: export.Outlets = field(
-        default_factory=export.Outlets
-    )  # not stored: they change nothing of the run
-
-    @property
-    def trust(self) -> Trust:
-        """Whose certificates are accepted."""
-        return Trust(self.ca_file, insecure=self.insecure)
-
-    def stored(self) -> dict[str, Any]:
-        """The settings as `run.json` keeps them. There is no secret among them to leave out."""
-        return {name: getattr(self, name) for name in _AS_THEY_ARE} | {
-            "host": str(self.target),
-            "prompt_tokens": self.prompt_sizes and self.prompt_sizes.describe(),
-            "output_tokens": self.output_sizes and self.output_sizes.describe(),
-            "levels": list(self.levels),
-            "labels": dict(self.labels),
-            "extra_body": dict(self.extra_body),
-            "slo": [one.describe() for one in self.slos],
-            **self.wording.stored(),
-            **self.load.stored(),
-            **self.content.stored(),
-            "ca_file": self.ca_file and str(self.ca_file),
-            "proxy": self.proxy and self.proxy.authority,
-            **{f"{name}_s": limit for name, limit in zip(_TIMEOUTS, astuple(self.timeouts), strict=True)},
-        }
-
-
-_AS_THEY_ARE = (
-    *("api_mode", "model", "tokenizer", "requests_per_level", "requests_per_user", "repeats"),
-    *("warmup", "seed", "run_name", "exact_output"),
-    *("users", "spawn_rate", "run_time_s", "require_valid", "insecure"),
-    *("drop_answers_under", "retry_after", "server_metrics"),
-)
-_TIMEOUTS = ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout")  # as in `Timeouts`
 
 _OTHER_VARIABLES = (  # BACKEND is locustfiles/generic.py's
     *("API_KEY", "API_KEY_FILE", "API_KEY_ORIGIN", "ALLOWED_HOSTS", "BACKEND", "CACHE", "INFLUXD"),
@@ -211,7 +129,7 @@ def read(options: Namespace, default_host: str | None) -> Settings:
         run_name=check(lambda: option_values.name(text("run_name")), None),
         labels=check(lambda: option_values.pairs(options.label or [], "--label"), {}),
         results_dir=Path(text("results_dir")),
-        timeouts=Timeouts(*map(reader.seconds, _TIMEOUTS)),
+        timeouts=Timeouts(*map(reader.seconds, TIMEOUTS)),
         exact_output=reader.choice("exact_output", _AUTO),
         extra_body=check(lambda: option_values.json_object(text("extra_body")), {}),
         preflight=reader.choice("preflight", _YES_NO) is not False,

@@ -149,7 +149,7 @@ class Order:
     run_id: str
     sent_ns: int
     name: str  # what the worker is called in this run
-    bundle: Mapping[str, Any] | None = None  # the offer of the parcel it prepares itself from
+    briefing: Mapping[str, Any] | None = None  # the offer of the parcel it prepares itself from
     offset_ns: int = 0  # its clock minus the run's, as last estimated
     uncertainty_ns: int | None = None  # None: not estimated yet
     step: Step | None = None

@@ -16,10 +16,10 @@ from harness import by_hand
 from harness.arrivals import Flat
 from harness.load_options import LEVEL_S, LoadModel
 from harness.loadpoint import LoadPoint
-from harness.options import Settings
 from harness.plan import Plan, sweep
 from harness.search import Search
 from harness.segment import Due, Segment, Span
+from harness.settings import Settings
 from harness.timetable import Timetable
 from harness.trials import Trials
 

@@ -22,14 +22,14 @@ from locust.runners import Runner, WorkerRunner
 from locust.web import WebUI
 
 from harness import options, planning, ports
-from harness.asked import ANY_HOST
 from harness.errors import ConfigError
 from harness.lanes import check_environment
 from harness.load import Load
-from harness.options import Settings
+from harness.process_options import ANY_HOST
 from harness.say import say
 from harness.servers import beside
 from harness.session import Session, measured_classes
+from harness.settings import Settings
 from harness.web import guard
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
             say(f"{name} is set but is no variable of tokenswarm (`tokenswarm options` lists them)")
         settings = session.settings(None if _needs_host(session) else ANY_HOST)
         if planning.points(settings):
-            session.asked.sweep()
+            session.options.sweep()
         session.shapes.use()
         if not environment.stop_timeout:
             environment.stop_timeout = DRAIN_S
@@ -139,7 +139,7 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
 
 def _begin_by_itself(session: Session, settings: Settings) -> None:
     """Prepare the run that nobody has to start; its -t would else be over before its first request."""
-    parsed = session.asked.parsed
+    parsed = session.options.parsed
     if session.web_ui is None or parsed.autostart:
         session.warn(session.prepare(settings))
     if session.web_ui is None:
@@ -148,7 +148,7 @@ def _begin_by_itself(session: Session, settings: Settings) -> None:
 
 def _needs_host(session: Session) -> bool:
     """Whether nobody will be asked for it: there is no form, or something is started before anybody can fill it in."""
-    parsed = session.asked.parsed
+    parsed = session.options.parsed
     return session.web_ui is None or bool(parsed.autostart or str(parsed.serve or "").strip())
 
 

@@ -85,7 +85,8 @@ def measure(sizer: Sizer, lexicon: Iterable[str], joint: str = " ") -> Costs:
         if len(inner.get(1, ())) >= _ENOUGH:
             break
     if not first or not inner:
-        raise ConfigError(f"{sizer.describe}: no word has a fixed cost in tokens; give another --tokenizer")
+        other = "" if sizer.source is TokenSource.ESTIMATED else "another "
+        raise ConfigError(f"{sizer.describe}: no word has a fixed cost in tokens; give {other}--tokenizer")
     return Costs(overhead, first, inner)
 
 

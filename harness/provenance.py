@@ -20,7 +20,7 @@ from harness.credential import read as read_credential
 from harness.errors import ConfigError
 from harness.hashing import fingerprint
 from harness.hiding import Hider
-from harness.options import Settings
+from harness.settings import Settings
 
 __all__ = ["commit", "data", "gather", "keys"]
 

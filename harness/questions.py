@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
+from socket import gaierror
 from typing import Final
 from urllib.parse import urljoin
 
@@ -77,8 +78,8 @@ class Questions:
             answer, body = self._within(TIMEOUT_S, url)
         except requests.exceptions.Timeout:
             raise ConfigError(
-                f"--host {self.target}: no answer from {url}{through(self.asked)} in {TIMEOUT_S:g} s; is it up? "
-                "(--preflight no does not ask)"
+                f"--host {self.target}: no answer from {url}{through(self.asked)} in {TIMEOUT_S:g} s; is it up"
+                f"{', and is it https:// rather than http://' * self.target.tls}? (--preflight no does not ask)"
             ) from None
         except requests.exceptions.RequestException as error:
             raise _trouble(cause(error), self.target, through(self.asked)) from None
@@ -89,7 +90,7 @@ class Questions:
             where = _one_line(_passed_on(answer))
             fix = where.removesuffix(route) if where.endswith(route) else "the API's base URL"
             raise ConfigError(
-                f"{answer.url} sends us on to {where}, and load follows nobody: give --host {fix}"
+                f"{answer.url} redirects to {where}, and redirects are not followed: give --host {fix}"
             )
         return Answer(answer.status_code, _json(body))
 
@@ -173,7 +174,9 @@ def _diagnosis(why: BaseException, target: Target) -> str:
         return f"does not speak HTTP ({said}): is the port right? is it https:// rather than http://?"
     if isinstance(why, HTTPException):
         return f"gave a broken answer ({said}): is the port right?"
-    return f"cannot be reached ({said}); is it up?"
+    if isinstance(why, gaierror):
+        return f"cannot be found ({said}); is the name right, and does this machine resolve it?"
+    return f"cannot be reached ({said}); is it up, and is the port right?"
 
 
 def _one_line(said: str) -> str:

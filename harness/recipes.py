@@ -10,11 +10,11 @@ from typing import Any, Final
 from harness import distributions, mix, workload
 from harness.distributions import Distribution
 from harness.joint import Pairs
-from harness.options import Settings
 from harness.planning import points
 from harness.prefixes import SharedPrefixes
 from harness.probing import Probing
 from harness.prompts import Costs
+from harness.settings import Settings
 from harness.sizers import Sizer
 from harness.templates import Template
 from harness.workload import Workload

@@ -25,6 +25,7 @@ from harness.errors import ConfigError
 from harness.hiding import without_secrets
 from harness.journal import Journal
 from harness.record import TokenSource
+from harness.run_hold import Hold, refuse_held
 from harness.run_place import unwritable
 from harness.versions import versions
 
@@ -40,6 +41,7 @@ class RunDirectory:
 
     path: Path
     journal: Journal
+    held: Hold
 
     @classmethod
     def create(
@@ -80,12 +82,12 @@ class RunDirectory:
         except FileExistsError as error:
             if results_dir.is_dir():
                 raise ConfigError(f"{path}: already exists; choose another --run-name") from error
-            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a directory") from error
+            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a folder; choose another") from error
         except OSError as error:
             raise unwritable(results_dir, error.strerror) from error
         with files.refusals(path, "choose another --results-dir"):
             files.write(path / "run.json", files.as_json(run))
-        return cls(path, Journal(path / "journal.jsonl"))
+        return cls(path, Journal(path / "journal.jsonl"), Hold(path))
 
     def discard(self) -> None:
         """Take it away again: the run will not begin."""
@@ -94,6 +96,7 @@ class RunDirectory:
             for path in (*self.path.glob("journal*.jsonl"), self.path / "run.json"):
                 path.unlink(missing_ok=True)
             self.path.rmdir()
+        self.held.let_go()
 
     def finish(
         self,
@@ -141,7 +144,10 @@ class RunDirectory:
             run["workers"] = [dict(worker) for worker in workers]
         from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
 
-        return outputs.from_journals(self.path, run, self.journal.kept, count_tokens, counted_by, keep=keep)
+        with self.held:
+            return outputs.from_journals(
+                self.path, run, self.journal.kept, count_tokens, counted_by, keep=keep
+            )
 
 
 def rebuild(
@@ -155,11 +161,12 @@ def rebuild(
     that these tables do not hold are left to `tokenswarm collect`.
 
     Raises:
-        ConfigError: not a run directory, a damaged table, or a disk that refused.
+        ConfigError: not a run directory, one whose run goes on, a damaged table, or a disk that refused.
     """
     from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
 
     run = load_run(run_dir)
+    refuse_held(run_dir)
     journals = sorted(run_dir.glob("journal*.jsonl"))
     if not journals and not (run_dir / "requests.parquet").is_file():
         raise ConfigError(

@@ -22,15 +22,14 @@ from gevent.lock import RLock
 
 from harness import audit, by_hand, ending, export, files, loadpoint, provenance, run_facts
 from harness.allowance import Given
+from harness.aside import aside
 from harness.choosing import Choosing
 from harness.clock import unix_now_ns
 from harness.datasets import use
-from harness.distributed.aside import aside
 from harness.errors import ConfigError
 from harness.guarding_run import Guard
 from harness.influx.watch import Watch
 from harness.load import Load
-from harness.options import Settings
 from harness.orders import Tally
 from harness.parts import Finding, Parts
 from harness.plan import Plan, Segment
@@ -40,6 +39,7 @@ from harness.say import say
 from harness.scraper import open_scraper
 from harness.scribe import Scribe
 from harness.server_metrics import Sample
+from harness.settings import Settings
 
 __all__ = ["Run"]
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 from harness.clock import unix_ns
 from harness.datasets import use
 from harness.load import Load
-from harness.options import Settings
 from harness.record import TokenSource
+from harness.settings import Settings
 
 __all__ = ["counter", "datasets", "inexact", "new_id", "stored"]
 
@@ -53,5 +53,5 @@ def datasets(load: Load, statements: Sequence[Mapping[str, Any]]) -> list[dict[s
 def inexact(load: Load) -> list[tuple[str, str]]:
     """For the verdict: prompts that are not of the size asked for."""
     missed = sum(lane.menu.inexact for lane in load.lanes.values())
-    said = f"{missed} prompts could not be sized to the exact token count asked for"
+    said = f"{missed} prompts could not be sized to the exact token count asked for; give the model's own --tokenizer"
     return [("suspect", said)] if missed else []

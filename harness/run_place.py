@@ -23,7 +23,7 @@ def check_place(results_dir: Path) -> None:
         raise unwritable(results_dir, error.strerror) from error
     if not place.is_dir():
         if place == results_dir.absolute() or not place.exists():  # it, or a link to nowhere
-            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a directory")
+            raise ConfigError(f"--results-dir {str(results_dir)!r}: not a folder; choose another")
         raise unwritable(results_dir, os.strerror(errno.ENOTDIR))
     if not os.access(place, os.W_OK | os.X_OK):
         raise unwritable(results_dir, os.strerror(errno.EACCES))

@@ -20,9 +20,9 @@ import gevent
 from harness.clock import ANCHOR_NS, now_ns
 from harness.control import Session, cause, reason
 from harness.grid import clean
-from harness.options import Settings
 from harness.secrecy import hide
 from harness.server_metrics import Sample, of_json, read
+from harness.settings import Settings
 
 __all__ = ["Scraper", "open_scraper", "refusal"]
 

@@ -164,53 +164,56 @@ class Segment:
 
     def window(self) -> tuple[int, int] | None:
         """(start, end) of the time in which load was whole, once that is over; None if it never was."""
-        parts = [part for part in self.parts.values() if not part.is_late]
-        busy = [part for part in parts if part.users or part.tally.first_ns is not None]
-        if self.span is not None:
-            return self._span(busy, self.span)
+        start, end = self.whole_from_ns(), self._whole_until_ns()
+        return None if start is None or end is None or end <= start else (start, end)
+
+    def whole_from_ns(self) -> int | None:
+        """Where its window begins; None while load is not whole.
+
+        Once all parts have sent and one of them what is measured; by the clock after its warm-up, in a closed loop not before
+        the last part's users have sent. A wave begins with its first request, and so does load whose users are set by hand.
+        """
+        busy = self._busy()
+        firsts = [one.first_ns for one in busy if one.first_ns is not None]
+        starts = [one.start_ns for one in busy if one.start_ns is not None]
+        if self.span is None and (self.is_wave or self.quota is None):
+            return min(starts, default=None)
+        if self.open_ns is None or not firsts:
+            return None
+        warm_ns = None if self.span is None else self.open_ns + round(self.span.warmup_s * 1e9)
+        if self.point.is_open and warm_ns is not None:
+            return warm_ns
+        least_ns = min(starts, default=None) if warm_ns is None else warm_ns
+        return None if least_ns is None or len(firsts) < len(busy) else max(least_ns, *firsts)
+
+    def _whole_until_ns(self) -> int | None:
+        """Where its window ends; None while it has not. A wave's does with its last request: idle users are part of what it measures."""
+        busy = self._busy()
         if self.is_wave:
-            return self._wave(busy)
-        begun = [part.tally.first_ns for part in busy if part.tally.first_ns is not None and self.quota]
-        starts = [part.tally.start_ns for part in busy if part.tally.start_ns is not None]
-        ends = [part.tally.end_ns for part in busy if part.tally.end_ns is not None]
-        if not starts or (self.quota is not None and len(begun) < len(busy)):
+            lasts = [one.last_ns for one in busy if one.last_ns is not None]
+            return max(lasts, default=None) if self.is_done and self.cut_ns is None else None
+        if self.span is not None:
+            is_over = bool(busy) and all(one.is_closed for one in busy)
+            ends = [] if self.end_ns is None else [self.end_ns - round(self.span.cooldown_s * 1e9)]
+        else:
+            ends = [one.end_ns for one in busy if one.end_ns is not None]
+            is_over = len(ends) == len(busy)
+        if self.cut_ns is None and not is_over:
             return None
-        if self.cut_ns is None and len(ends) < len(busy):
-            return None
-        start = max([*begun, min(starts)])
-        end = min([*ends, *([] if self.broken_ns is None else [self.broken_ns])])
-        return (start, end) if end > start else None
+        return min([*ends, *([] if self.broken_ns is None else [self.broken_ns])], default=None)
 
-    def _span(self, busy: list[Part], span: Span) -> tuple[int, int] | None:
-        """By the clock; in a closed loop not before the last part's users had sent."""
-        firsts = [part.tally.first_ns for part in busy if part.tally.first_ns is not None]
-        over = self.cut_ns is not None or (bool(busy) and all(part.tally.is_closed for part in busy))
-        if self.open_ns is None or not over or not firsts:
-            return None
-        if not self.point.is_open and len(firsts) < len(busy):
-            return None
-        start = self.open_ns + round(span.warmup_s * 1e9)
-        start = start if self.point.is_open else max([start, *firsts])
-        ends = [end - round(span.cooldown_s * 1e9) for end in (self.end_ns,) if end is not None]
-        end = min([*ends, *([] if self.broken_ns is None else [self.broken_ns])])
-        return (start, end) if end > start else None
-
-    def _wave(self, busy: list[Part]) -> tuple[int, int] | None:
-        """The whole of it: who is done early is idle, and that is part of what waves measure."""
-        starts = [part.tally.start_ns for part in busy if part.tally.start_ns is not None]
-        lasts = [part.tally.last_ns for part in busy if part.tally.last_ns is not None]
-        if not self.is_done or self.cut_ns is not None or not starts or not lasts:
-            return None
-        return (min(starts), max(lasts)) if max(lasts) > min(starts) else None
+    def _busy(self) -> list[Tally]:
+        """How far those parts are that its window is about."""
+        parts = self.parts.values()
+        return [p.tally for p in parts if not p.is_late and (p.users or p.tally.first_ns is not None)]
 
     @property
     def broken_ns(self) -> int | None:
         """From when on load was not whole: it was cut, or parts had used up what they may send before that."""
         if self.cut_ns is None:
             return None
-        return min(
-            [self.cut_ns, *(p.tally.dry_ns for p in self.parts.values() if p.tally.dry_ns is not None)]
-        )
+        dry = [part.tally.dry_ns for part in self.parts.values() if part.tally.dry_ns is not None]
+        return min([self.cut_ns, *dry])
 
     def cut(self, at_ns: int) -> None:
         """Load is not whole from here on; the first cut counts."""

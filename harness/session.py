@@ -1,6 +1,6 @@
 """One Locust process that directs runs: its events followed, its users counted, the end owned, the results printed.
 
-What the options ask for is `harness.asked`, Ctrl-C `harness.interrupts`, the web UI's form `harness.web.form`.
+What the options ask for is `harness.process_options`, Ctrl-C `harness.interrupts`, the web UI's form `harness.web.form`.
 """
 
 import logging
@@ -17,9 +17,8 @@ from locust.runners import MasterRunner, Runner
 from locust.web import WebUI
 
 from harness import files, ramps, web
-from harness.asked import Asked
 from harness.cautions import cautions
-from harness.distributed import bundle
+from harness.distributed import briefing
 from harness.errors import ConfigError
 from harness.fired import fire
 from harness.influx import watch
@@ -27,12 +26,13 @@ from harness.interrupts import Interrupts
 from harness.lane import UserClass, share_of
 from harness.lanes import check_keys
 from harness.load import LOCAL, Load
-from harness.options import Settings
 from harness.parts import Alone
 from harness.planning import new_plan
+from harness.process_options import ProcessOptions
 from harness.run import Run
 from harness.run_place import check_place
 from harness.say import say, show
+from harness.settings import Settings
 from harness.shape import Shapes
 from harness.timetable import Timetable
 from harness.visitors import Visitors
@@ -52,8 +52,8 @@ class Session:
         self.environment = environment
         self.runner = runner
         self.web_ui = web_ui
-        self.asked = Asked(parsed_options(environment))
-        self.home = getattr(self.asked.parsed, "host", None) or self.own_host()  # which the keys are for
+        self.options = ProcessOptions(parsed_options(environment))
+        self.home = getattr(self.options.parsed, "host", None) or self.own_host()  # which the keys are for
         self.shapes = Shapes(self)
         self.run: Run | None = None
         self.begun: Run | None = None  # the last that Locust has started
@@ -82,7 +82,7 @@ class Session:
         Raises:
             ConfigError: one line for each thing that is wrong.
         """
-        return self.asked.settings(self.own_host() or host)
+        return self.options.settings(self.own_host() or host)
 
     def prepare(self, settings: Settings, wanted: Namespace | None = None) -> Run:
         """Check and build everything a run needs. `run` stays the last one's until this one is ready.
@@ -96,7 +96,7 @@ class Session:
         """
         classes = measured_classes(self.environment)
         if not classes:
-            raise ConfigError("the locustfile has no LLMUser: derive one from harness.users.LLMUser")
+            raise ConfigError("the locustfile has no LLMUser: derive yours from harness.users.LLMUser")
         check_keys(classes, settings, self.home)
         watch.check(os.environ)
         check_place(settings.results_dir)  # now, and not after minutes of sizing prompts
@@ -118,7 +118,7 @@ class Session:
                 say(f"watch it live: {run.watch.link}")
             if self._crew is not None:
                 self.preparing = run
-                self._enlist(self._crew, run, wanted or self.asked.parsed)
+                self._enlist(self._crew, run, wanted or self.options.parsed)
                 self.preparing = None
         except BaseException:
             load.close()
@@ -134,12 +134,12 @@ class Session:
     def _enlist(self, crew: "Crew", run: Run, wanted: Namespace) -> None:
         """Have the workers prepare themselves; this one sends nothing more, nor reads on in a dataset."""
         run.load.close()
-        told = bundle.options_of(wanted, wanted.host or self.own_host() or "", run.settings)
+        told = briefing.options_of(wanted, wanted.host or self.own_host() or "", run.settings)
         stored = files.from_json(run.directory.path / "run.json")
 
         def lines(sharing: Sharing) -> Iterator[bytes]:
             shares = {kind.__name__: share_of(lane, sharing) for kind, lane in run.load.lanes.items()}
-            return bundle.write(told, stored, shares, run.load.timetable)
+            return briefing.write(told, stored, shares, run.load.timetable)
 
         by_itself = self.begun is None and (self.web_ui is None or wanted.autostart)
         least = wanted.expect_workers if by_itself else 1

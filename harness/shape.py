@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from locust import LoadTestShape
 
-from harness.asked import refuse_both
+from harness.process_options import refuse_both
 
 if TYPE_CHECKING:
     from harness.run import Run
@@ -67,9 +67,9 @@ class Shapes:
         Raises:
             ConfigError: both would say how many users there are.
         """
-        asked = self._session.asked
-        refuse_both(asked.parsed, self.own)
-        self._session.environment.shape_class = self._levels if asked.is_sweep else self.own
+        options = self._session.options
+        refuse_both(options.parsed, self.own)
+        self._session.environment.shape_class = self._levels if options.is_sweep else self.own
 
 
 def _rate(users: int) -> float:

@@ -224,7 +224,7 @@ def _apart(summary: Mapping[str, Any], width: int) -> Iterator[str]:
     ):
         if entries:
             rows = list(groups.table(entries, titles))
-            names = [name for name, *_ in groups.COLUMNS]
+            names = [column.heading for column in groups.COLUMNS]
             whose: Group = ("", (heading, "", "ok/all"), [row[:3] for row in rows])
             yield from ("", *columns([whose, (what, names, [row[3:] for row in rows])], width))
             yield from _withheld(groups.lacking(entries), width)

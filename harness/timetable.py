@@ -15,7 +15,7 @@ import numpy as np
 from harness import traces
 from harness.arrivals import Arrivals, Schedule
 from harness.errors import ConfigError
-from harness.options import Settings
+from harness.settings import Settings
 from harness.traces import Trace
 
 __all__ = ["Timetable"]

@@ -51,7 +51,9 @@ def judge(client: Client, ask: Ask, say: Callable[[str], None]) -> None:
         for problem in _of_times(record, client.backend):
             raise ConfigError(f"POST {url}: {problem}")
     elif record.error_class in _PASSES:
-        say(f"the trial request was refused for now ({record.error_message}); going on")
+        say(
+            f"the server is busy, the trial request was refused or took too long ({record.error_message}); going on"
+        )
     else:
         said = record.error_message or str(record.error_class)
         forced = ask.exact_length and re.search("eos|min_", said)
@@ -73,7 +75,7 @@ def _why(record: RequestRecord, client: Client, model: str | None, said: str) ->
         case ErrorClass.HTTP_CLIENT | ErrorClass.HTTP_SERVER | ErrorClass.HTTP_OTHER:
             return f"answered {record.http_status} to a trial request ({said})"
         case ErrorClass.BAD_STREAM | ErrorClass.TRUNCATED:
-            return f"gave a trial request no answer in the words of {kind} ({said})"
+            return f"did not answer a trial request as {kind} does ({said}); is it a login's or a proxy's page, or another --api-mode?"
         case _:
             return f"failed a trial request with {record.error_class} ({said})"
 

@@ -61,6 +61,15 @@ BESIDE: Final = (
         "test_datasets*",
         "test_traces",
     ),
+    *(
+        "test_briefing",
+        "test_walks",
+        "test_hearsay",
+        "test_figure_columns",
+        "test_known_costs",
+        "test_package",
+        "test_init",
+    ),
     *("test_adding_a_backend", "test_reproduce", "test_influx_po*", "test_influx_tally", "test_search"),
 )
 

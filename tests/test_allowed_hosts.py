@@ -23,8 +23,8 @@ from harness.control import cause, session
 from harness.engine import Engine
 from harness.errors import ConfigError, ErrorClass
 from harness.exchange import Exchange, Timeouts
-from harness.probe import probe
 from harness.proxy import Proxy
+from harness.server_facts import ask_server
 from harness.target import Target
 
 METADATA = IPv4Address("169.254.169.254")
@@ -337,7 +337,7 @@ def test_names_that_come_to_lead_elsewhere(monkeypatch: pytest.MonkeyPatch) -> N
         assert str(asked(place, hosts)) == failure[1]
         backend = find("openai", "chat")
         with session(None, allowed=hosts) as opened, pytest.raises(ConfigError) as told:
-            probe(backend, place, model=None, asked=opened, ready_timeout_s=60, say=lambda _: None)
+            ask_server(backend, place, model=None, asked=opened, ready_timeout_s=60, say=lambda _: None)
         assert str(told.value) == f"--host {place}: {failure[1]}"
         assert nobody_came(listener)
 

@@ -20,6 +20,7 @@ from harness.plan import Plan
 from harness.planning import fixed, new_plan
 from harness.record import Phase
 from harness.segment import Segment, Span
+from harness.settings import Settings
 from harness.timetable import Timetable
 
 S = 1_000_000_000
@@ -318,7 +319,7 @@ def _agree(table: Table, taken: list[Any], expected: list[int]) -> None:
     assert len(taken) == sum(part.offered for part in table.parts.values())
 
 
-def _settings(**given: object) -> options.Settings:
+def _settings(**given: object) -> Settings:
     """As options make them; names as in Python."""
     plain: dict[str, Any] = {name.replace("-", "_"): default for name, default, *_ in option_table.OPTIONS}
     plain |= {name.replace("-", "_"): None for name in option_table.REPEATABLE}

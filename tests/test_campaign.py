@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import shipped
 from harness.campaign import cli, file, matrix, placeholders, secrets, state, steps
 from harness.campaign.file import Campaign
 from harness.campaign.matrix import Run
@@ -81,7 +82,7 @@ def test_a_file_becomes_command_lines() -> None:
     assert campaign.results == Path("/nowhere/results/it")
     (run,) = matrix.plan(campaign)
     words = run.words("http://h:1", Path("/r"))
-    assert words[:2] == ["-f", str(file.SHIPPED / "sambastudio_experts.py")]
+    assert words[:2] == ["-f", str(shipped.locustfile("sambastudio_experts.py"))]
     assert words[2:5] == ["--headless", "--host", "http://h:1"]
     assert words[5:] == [
         "--levels=1,2",
@@ -395,7 +396,7 @@ def test_the_exit_code_is_the_worst(codes: tuple[int | None, ...], expected: int
 
 def test_the_documents_examples_are_campaigns() -> None:
     """Each file that docs/campaigns.md shows, and the one of `--help`, can be read and makes the runs it speaks of."""
-    page = (file.SHIPPED.parent / "docs" / "campaigns.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "docs" / "campaigns.md").read_text(encoding="utf-8")
     shown = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     shown += [
         textwrap.dedent(cli._EPILOG.partition("slots.toml:\n")[2].partition("  tokenswarm campaign")[0])

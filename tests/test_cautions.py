@@ -6,9 +6,9 @@ import pytest
 
 from harness.cautions import cautions
 from harness.exchange import Timeouts
-from harness.options import Settings
 from harness.proxy import Proxy
 from harness.selftest import capacity
+from harness.settings import Settings
 from harness.target import parse
 
 

@@ -31,9 +31,9 @@ from harness.decode import decode
 from harness.engine import Engine
 from harness.errors import ConfigError, ErrorClass, ProtocolError
 from harness.exchange import Timeouts
-from harness.options import Settings
 from harness.received import Received
 from harness.record import Outcome, RequestRecord, TokenSource
+from harness.settings import Settings
 from harness.target import Target, parse
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -106,6 +106,16 @@ def test_a_killed_masters_directory_is_collected(tmp_path: Path) -> None:
     assert len(load_run(directory)["windows"]) == 1
 
 
+def test_nothing_is_collected_while_the_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own end would take the tables for whole."""
+    going_on = started(tmp_path, *run(levels=(1,), per_level=8, repeats=1))
+    assert collect(going_on.path) == 2
+    assert "its run is still going on" in capsys.readouterr().err
+    assert not (going_on.path / "requests.parquet").exists()
+
+
 def test_a_journal_that_may_still_be_written_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

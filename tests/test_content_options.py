@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from test_bundle import parsed
+from test_briefing import parsed
 
 from harness import content_options, distributions, options
 from harness.content_options import longest
 from harness.errors import ConfigError
-from harness.options import Settings
+from harness.settings import Settings
 
 IDS = ("--prompt-ids", "5-9")
 MIX = ("--mix", "a:1 prompt=20 output=5", "--mix", "b:1 text=pt")

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import harness
-from harness import demo
+from harness import demo, shipped
 from harness.servers.drive import SIGNALS
 from harness.servers.process import Server
 
@@ -216,12 +215,12 @@ def test_sizes_are_sent_where_the_locustfile_has_none() -> None:
 def test_missing_locustfile_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Away from a checkout there are no locustfiles: exit code 2, nothing started."""
-    monkeypatch.setattr(harness, "__file__", str(tmp_path / "harness" / "__init__.py"))
+    """A package that has lost its files: exit code 2, nothing started."""
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "harness")
     assert demo.main(_parsed()) == 2
     assert capfd.readouterr().err == (
-        f"tokenswarm demo: no {tmp_path}/locustfiles/demo.py: the demo needs the locustfiles folder "
-        "next to the harness package; run it from a checkout\n"
+        f"tokenswarm demo: no folder {tmp_path}/harness/locustfiles or {tmp_path}/locustfiles: "
+        "tokenswarm is incomplete; install it anew\n"
     )
 
 

@@ -87,7 +87,7 @@ def copied() -> list[str]:
 def test_every_copied_file_is_there_and_let_in() -> None:
     """Each source of a COPY exists, and .dockerignore does not keep it out."""
     assert set(copied()) == {
-        "requirements/runtime.lock", "pyproject.toml", "README.md", "LICENSE", "harness", "locustfiles",
+        "requirements/runtime.lock", "pyproject.toml", "README.md", "LICENSE", "harness", "locustfiles", "dashboards",
     }  # fmt: skip
     for source in copied():
         assert (ROOT / source).exists(), source
@@ -155,11 +155,11 @@ def test_packages_are_installed_with_hashes_only() -> None:
     assert len(pins) == len(re.findall(r"^[a-z0-9]", lock, re.MULTILINE)) > 30
     names = {name for name, _ in pins}
     assert {re.split("[><=]", name)[0] for name in PROJECT["dependencies"]} <= names
-    assert {"hatchling", "editables"} <= names
+    assert {"hatchling", "hatch-fancy-pypi-readme"} <= names
 
 
 def test_what_is_copied_makes_a_whole_package(tmp_path: Path) -> None:
-    """A wheel built from the copied files alone has every module and every profile of the harness."""
+    """A wheel built from the copied files alone has every module and profile, locustfile and dashboard."""
     pytest.importorskip("hatchling")
     context, out = tmp_path / "src", tmp_path / "out"
     context.mkdir()
@@ -177,6 +177,10 @@ def test_what_is_copied_makes_a_whole_package(tmp_path: Path) -> None:
     (wheel,) = out.iterdir()
     held = set(zipfile.ZipFile(wheel).namelist())
     files = {str(path.relative_to(context)) for path in (context / "harness").rglob("*") if path.is_file()}
+    for folder in ("locustfiles", "dashboards"):
+        beside = [path for path in (context / folder).rglob("*") if path.is_file()]
+        assert len(beside) > 4
+        files |= {f"harness/{path.relative_to(context)}" for path in beside}
     assert wheel.name.startswith(f"tokenswarm-{PROJECT['version']}-")
     assert files - held == set()
 

@@ -14,7 +14,6 @@ def test_nothing_asked_is_no_guard() -> None:
     """Empty texts are defaults."""
     assert read() == read(max_tokens="", max_cost=" ") == Guards()
     assert set(Guards().stored().values()) == {None}
-    assert Guards().remaining_requests(10**9) is None
 
 
 def test_every_option_is_read() -> None:
@@ -118,12 +117,6 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         read(max_requests="many", max_cost="much", max_error_rate="some")
     options = [line.split()[0] for line in str(caught.value).split("\n")]
     assert options == ["--max-requests", "--max-cost", "--max-error-rate"]
-
-
-def test_the_cap_on_requests_is_exact() -> None:
-    """What may still be given out, never less than nothing."""
-    guards = read(max_requests="1000")
-    assert [guards.remaining_requests(offered) for offered in (0, 999, 1000, 1004)] == [1000, 1, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import gevent
 import pytest
 from influx_fake import Fake, hangs
 
+from harness.aside import aside
 from harness.clock import now_ns
-from harness.distributed.aside import aside
 from harness.influx import sink as module
 from harness.influx.access import Access
 from harness.influx.lines import Encoder

@@ -30,9 +30,9 @@ from harness.errors import ConfigError, ErrorClass
 from harness.exchange import Exchange, Timeouts
 from harness.leave import Slot
 from harness.llama_sizer import LlamaServerSizer
-from harness.probe import probe
 from harness.record import Outcome, Phase, RequestRecord
 from harness.scraper import Scraper
+from harness.server_facts import ask_server
 from harness.server_sizer import ServerSizer
 from harness.target import Target
 from harness.trial import judge
@@ -259,7 +259,7 @@ def counted(url: str, asked: requests.Session) -> None:
 
 
 def probed(url: str, asked: requests.Session) -> None:
-    probe(
+    ask_server(
         find("vllm", "chat"),
         target.parse(url),
         model=None,
@@ -321,7 +321,7 @@ def test_a_run_against_a_server_that_redirects(tmp_path: Path, preflight: str) -
         assert KEY not in done.err + done.out
         if preflight == "yes":
             assert done.code == 2
-            assert f"sends us on to {other.url}/elsewhere, and load follows nobody" in done.errors[0]
+            assert f"redirects to {other.url}/elsewhere, and redirects are not followed" in done.errors[0]
         else:
             assert done.code != 0, done.err
             assert set(done.requests.error_class.dropna()) == {"http_other"}

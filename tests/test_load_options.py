@@ -11,9 +11,10 @@ from harness import load_options, option_table, options
 from harness.distributions import Constant
 from harness.errors import ConfigError
 from harness.load_options import LoadModel
+from harness.settings import Settings
 
 
-def _read(**given: object) -> options.Settings:
+def _read(**given: object) -> Settings:
     """The settings of options; names as in Python. -u, -r and -t are `num_users`, `spawn_rate` and `run_time`."""
     plain: dict[str, Any] = {name.replace("-", "_"): default for name, default, *_ in option_table.OPTIONS}
     plain |= {name.replace("-", "_"): None for name in option_table.REPEATABLE}

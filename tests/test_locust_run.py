@@ -247,7 +247,7 @@ def test_a_server_that_dies_in_mid_run(tmp_path: Path) -> None:
 
 BAD = [
     (["--host", "127.0.0.1:1"], ["--host '127.0.0.1:1' has no scheme: write http://127.0.0.1:1 or https://127.0.0.1:1"]),
-    (["--host", "http://127.0.0.1:1"], ["--host http://127.0.0.1:1 cannot be reached (connection refused); is it up?"]),
+    (["--host", "http://127.0.0.1:1"], ["--host http://127.0.0.1:1 cannot be reached (connection refused); is it up, and is the port right?"]),
     (["--api-mode", "telepathy"], ["--api-mode: 'telepathy' is not a mode of backend 'openai': use one of chat, completions"]),
     (["--levels", "1,zwei"], ["--levels '1,zwei': 'zwei' is not a number of users; write e.g. 1,2,4,8"]),
     (["--levels", "4,4"], ["--levels '4,4': 4 stands there twice; to repeat levels use --repeats"]),

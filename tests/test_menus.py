@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from test_bundle import FACTS, parsed
+from test_briefing import FACTS, parsed
 
 from harness import distributions, menu_parts, menus, options
 from harness.datasets import use
-from harness.distributed import bundle
-from harness.distributed.bundle import Share
+from harness.distributed import briefing
+from harness.distributed.briefing import Share
 from harness.errors import ConfigError
 from harness.menu import Menu, Want
 from harness.menus import Stock
@@ -40,11 +40,11 @@ class Case:
         stack.callback(self.menu.close)
 
     def worker(self, nth: int, of: int) -> Menu:
-        """A worker's, by way of a bundle."""
+        """A worker's, by way of a briefing."""
         sharing = Sharing.of(nth, of)
         stocks = menus.stocks(self.menu, self.datasets, sharing, whole=self.settings.load.is_open)
         share = Share(facts=FACTS, sharing=sharing, salt=None, stocks=stocks)
-        told = bundle.read(list(bundle.write({}, {}, {"Chat": share})), lambda: None).shares["Chat"]
+        told = briefing.read(list(briefing.write({}, {}, {"Chat": share})), lambda: None).shares["Chat"]
         menu = menus.join(self.settings, self.wanted, told.stocks, seed=1, sharing=told.sharing, context=None)
         self.stack.callback(menu.close)
         return menu

@@ -246,7 +246,7 @@ def test_uncounted_content_is_null_not_zero():
     assert summary["verdict"] == {
         "status": "suspect",
         "reasons": [
-            "1 of 1 requests gave content that nobody counted; their tokens are missing from every rate",
+            "1 of 1 requests gave content that nobody counted; their tokens are missing from every rate; give --tokenizer",
             ONE,
         ],
     }

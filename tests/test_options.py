@@ -20,6 +20,7 @@ from harness.distributions import Constant, Normal
 from harness.errors import ConfigError
 from harness.exchange import Timeouts
 from harness.option_table import REPEATABLE
+from harness.settings import Settings
 from harness.target import Target
 
 # Locust patches the process that imports it, so its parser runs in one of its own: cases in, outcomes out.
@@ -201,7 +202,7 @@ def plain(parsed: Any) -> Mapping[str, Any]:
     return values
 
 
-def read(plain: Mapping[str, Any], **values: object) -> options.Settings:
+def read(plain: Mapping[str, Any], **values: object) -> Settings:
     """The settings of the parser's defaults with some values laid over them."""
     return options.read(Namespace(**{**plain, **values}), None)
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from synthetic_run import record
 
 from harness import journal
-from harness.distributed.aside import aside
+from harness.aside import aside
 from harness.distributed.fetch import DAMAGED, WINDOW, Fetch
 from harness.distributed.parcel import PIECE, BytesSource, Damaged, FileSource, Offer, Shelf, offer, opened
 from harness.distributed.parcel_sinks import FetchError, FileSink, MemorySink

@@ -12,12 +12,13 @@ from harness.load_options import LEVEL_S
 from harness.plan import Plan
 from harness.planning import new_plan, points
 from harness.segment import Span
+from harness.settings import Settings
 from harness.timetable import Timetable
 
 S = 1_000_000_000
 
 
-def _settings(**given: object) -> options.Settings:
+def _settings(**given: object) -> Settings:
     """As options make them; names as in Python."""
     plain: dict[str, Any] = {name.replace("-", "_"): default for name, default, *_ in option_table.OPTIONS}
     plain |= {name.replace("-", "_"): None for name in option_table.REPEATABLE}

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from test_bundle import parsed
+from test_briefing import parsed
 
 from harness import joint, options, traces
-from harness.distributed import bundle, portable
-from harness.options import Settings
+from harness.distributed import briefing, portable
+from harness.settings import Settings
 from harness.traces import Trace
 
 DATA = Path(__file__).parent / "data" / "traces"
@@ -29,10 +29,10 @@ def arrived(path: Path, *argv: str) -> tuple[Settings, Settings]:
     """Settings of a master, and those of its worker after the master's file is gone."""
     given = parsed(*argv)
     whole = options.read(given, "http://h:1")
-    told = bundle.options_of(given, "http://h:1", whole)
+    told = briefing.options_of(given, "http://h:1", whole)
     path.unlink()
-    lines = list(bundle.write(told, {}, {}))
-    return whole, options.read(bundle.read(lines, lambda: None).options, None)
+    lines = list(briefing.write(told, {}, {}))
+    return whole, options.read(briefing.read(lines, lambda: None).options, None)
 
 
 def rng(seed: int) -> random.Random:

@@ -1,6 +1,6 @@
 """Which supplies a user class's menu has: one for each part of a mixture, at each level of a sweep over lengths."""
 
-from test_bundle import parsed
+from test_briefing import parsed
 
 from harness import distributions, options
 from harness.recipes import PROBES, Recipe, recipes

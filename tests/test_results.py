@@ -173,7 +173,7 @@ def test_places_that_cannot_hold_a_run_are_refused_in_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"run-1: already exists; choose another --run-name"):
         started(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"--results-dir '.*file': not a directory"):
+    with pytest.raises(ConfigError, match=r"--results-dir '.*file': not a folder; choose another"):
         RunDirectory.create(tmp_path / "file", "r", {})
     with pytest.raises(
         ConfigError, match=r"--results-dir '.*deeper': cannot write there \(Not a directory\)"
@@ -223,6 +223,7 @@ def test_rebuild_after_a_crash_uses_the_journal_and_says_incomplete(tmp_path):
     directory = started(tmp_path, records, windows)
     with (directory.path / "journal-w2.jsonl").open("wb") as file:
         file.write(b'{"kind":"record","request_id":"torn')
+    directory.held.let_go()
     summary = rebuild(directory.path)
     assert summary["totals"]["offered"] == len(records)
     assert summary["incomplete"] == [CRASHED, "1 journal lines could not be read"]
@@ -396,9 +397,22 @@ def test_what_was_planned_survives_a_crash(tmp_path):
     directory = RunDirectory.create(tmp_path, "r", {}, planned=60)
     for name in ("a", "b"):
         directory.journal.append("record", pack(record(name), 0))
+    directory.held.let_go()
     totals = rebuild(directory.path)["totals"]
     assert (totals["offered"], totals["succeeded"], totals["unsent"]) == (60, 2, 58)
     assert load_run(started(tmp_path).path)["planned"] is None
+
+
+def test_the_results_of_a_run_that_goes_on_are_not_made(tmp_path):
+    """They would be taken for whole at its end; nothing is written, and at the end they are made as ever."""
+    records, windows = run(levels=(1,), per_level=6, repeats=1)
+    directory = started(tmp_path, records, windows)
+    before = {path.name: path.read_bytes() for path in directory.path.iterdir()}
+    going_on = f"{directory.path}: its run is still going on; its results are made when it ends"
+    assert refusal(lambda: rebuild(directory.path)) == going_on
+    assert {path.name: path.read_bytes() for path in directory.path.iterdir()} == before
+    assert finished(directory)["totals"]["offered"] == len(records)
+    assert rebuild(directory.path)["totals"]["offered"] == len(records)
 
 
 def refusal(make) -> str:
@@ -530,6 +544,7 @@ def test_a_crash_keeps_the_clients_seconds(tmp_path):
     with directory.journal.path.open("ab") as file:
         file.write(b'{"kind":"health","time_ns":1\n{"kind":"health","worker":"w1"}\n{"kind":"hea')
     directory.journal.close()
+    directory.held.let_go()
     summary = rebuild(directory.path)
     assert [row.cpu_percent for row in load(directory.path / "client.csv")] == [20.0, 99.0]
     assert summary["client"]["cpu_percent"]["worst_second"] == 99.0

@@ -6,12 +6,13 @@ import pytest
 
 from harness import options
 from harness.errors import ConfigError
+from harness.settings import Settings
 
 HOST = "http://127.0.0.1:9"
 SLO = ("--slo", "ttft_p95<1s")
 
 
-def read(*words: str) -> options.Settings:
+def read(*words: str) -> Settings:
     """The settings of a command line."""
     parser = _Parser(allow_abbrev=False)
     options.add_options(parser)

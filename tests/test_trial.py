@@ -75,6 +75,7 @@ def test_an_answer_passes_and_nobody_hears_of_it() -> None:
 
 
 AFTER = " (--preflight no sends the load all the same)"
+PAGE = "; is it a login's or a proxy's page, or another --api-mode?"
 ROUTE = "POST HOST/v1/chat/completions"
 
 
@@ -115,16 +116,16 @@ ROUTE = "POST HOST/v1/chat/completions"
             reply(200, b"<html>Log in</html>", "text/html"),
             None,
             (
-                f"{ROUTE} gave a trial request no answer in the words of 'openai' with --api-mode chat (a body of type "
-                f"'text/html' and no stream: <html>Log in</html>){AFTER}"
+                f"{ROUTE} did not answer a trial request as 'openai' with --api-mode chat does (a body of type "
+                f"'text/html' and no stream: <html>Log in</html>){PAGE}{AFTER}"
             ),
         ),
         (
             reply(200, b'{"object": "list", "data": []}'),
             None,
             (
-                f"{ROUTE} gave a trial request no answer in the words of 'openai' with --api-mode chat (JSON that is no "
-                f'answer: {{"object": "list", "data": []}}){AFTER}'
+                f"{ROUTE} did not answer a trial request as 'openai' with --api-mode chat does (JSON that is no "
+                f'answer: {{"object": "list", "data": []}}){PAGE}{AFTER}'
             ),
         ),
         (
@@ -154,7 +155,9 @@ def test_a_busy_server_passes(status: int) -> None:
     """It has understood the request."""
     trial = Trial(reply(status, b'{"error": "queue full"}', more="Retry-After: 7\r\n"))
     assert trial.line is None
-    assert trial.said[1:] == ["the trial request was refused for now (queue full); going on"]
+    assert trial.said[1:] == [
+        "the server is busy, the trial request was refused or took too long (queue full); going on"
+    ]
 
 
 def maritalk(**times: float) -> bytes:

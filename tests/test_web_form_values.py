@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import options, planning
-from harness.asked import Asked, makes_sweep
 from harness.errors import ConfigError
 from harness.hiding import Hider
 from harness.option_table import FLAGS, OPTIONS, REPEATABLE
+from harness.process_options import ProcessOptions, makes_sweep
 from harness.web.form_fields import DEFAULT, FILES, GROUPS, NONE, fields, shown
 from harness.web.form_sheet import camel, sheet
 from harness.web.form_values import changed, options_of
@@ -225,7 +225,7 @@ def test_users_in_a_sweep() -> None:
 
 def test_a_sweep_and_then_an_ordinary_run() -> None:
     """The options of the first are gone with it; -t of the second is Locust's to heed."""
-    asked_of = Asked(parsed())
+    asked_of = ProcessOptions(parsed())
     asked_of.take(asked(USERS | {"arrivals": "poisson:2", "run_time": "9"}))
     assert (asked_of.is_sweep, asked_of.given, asked_of.parsed.run_time) == (True, (None, 9), None)
     settings = asked_of.settings(None)

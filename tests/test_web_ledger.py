@@ -17,7 +17,7 @@ from harness.record import Outcome
 from harness.segment import Part, Segment, Span
 from harness.slo import read
 from harness.web import outlook, standing
-from harness.web.ledger import PUT_BY_NS, Ledger, begun_ns
+from harness.web.ledger import PUT_BY_NS, Ledger
 from harness.web.lookout import MOST_ERRORS, Errors
 from harness.web.sampler import Sampler
 
@@ -122,7 +122,7 @@ def test_a_window_begins_where_it_will_have_begun(quota: int | None, wave: bool,
     """The rate of a level that is held is over the beginning of the window that it will have."""
     segment = sweep([4], 1, 5, 1).segments[0]
     segment.quota, segment.is_wave, segment.span = None if span else quota, wave and span is None, span
-    assert begun_ns(segment) is None
+    assert segment.whole_from_ns() is None
     segment.open_ns = S
     for name, first in (("a", 2), ("b", 3)):
         tally = Tally(
@@ -136,7 +136,7 @@ def test_a_window_begins_where_it_will_have_begun(quota: int | None, wave: bool,
             is_closed=True,
         )
         segment.parts[name] = Part(2, tally)
-    found = begun_ns(segment)
+    found = segment.whole_from_ns()
     if segment.quota is None and span is None:
         segment.cut(90 * S)
     window = segment.window()
@@ -144,7 +144,7 @@ def test_a_window_begins_where_it_will_have_begun(quota: int | None, wave: bool,
     assert found == (window[0] if window else 3 * S)
     segment.parts["late"] = Part(2, Tally(index=0))
     if segment.quota is not None or span is not None:
-        assert begun_ns(segment) is None or segment.is_wave
+        assert segment.whole_from_ns() is None or segment.is_wave
 
 
 @given(

@@ -20,8 +20,8 @@ from locust.util.load_locustfile import load_locustfile
 
 from harness import backend_choice, options
 from harness.errors import ConfigError
-from harness.options import Settings
 from harness.servers import beside
+from harness.settings import Settings
 from harness.users import LLMUser
 
 __all__ = ["main", "problem"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import harness
+from harness import shipped
 from harness.campaign.axes import ORDERS, Axis, check_axes, read_axes
 from harness.campaign.placeholders import PORT, used
 from harness.campaign.values import Given, Problems, command, labels, options, span, texts, variables
@@ -31,7 +31,6 @@ _NAMES: Final = "give up to 60 letters, digits, dots, dashes and underscores"
 _TABLES: Final = ("campaign", "options", "labels", "env", "axes", "target")
 _CAMPAIGN: Final = ("name", "results", "rounds", "cooldown", "seeds", "locustfile")
 _TARGET: Final = ("name", "locustfile", "host", "serve", "classes", "options", "labels", "env")
-SHIPPED: Final = Path(harness.__file__).parent.parent / "locustfiles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +194,10 @@ def _locustfile(text: str | None, folder: Path, where: str, problems: Problems) 
     if text is None:
         problems.add(f'{where}locustfile is missing: give one, e.g. locustfile = "openai.py"')
         return folder
-    found = next((path for path in (folder / text, SHIPPED / text) if path.is_file()), None)
+    ours = shipped.folder(shipped.LOCUSTFILES)
+    found = next((path for path in (folder / text, ours / text) if path.is_file()), None)
     if found is None:
-        problems.add(f"{where}locustfile {text!r}: neither in {folder} nor in {SHIPPED}; correct the path")
+        problems.add(f"{where}locustfile {text!r}: neither in {folder} nor in {ours}; correct the path")
     return found or folder
 
 

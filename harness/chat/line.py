@@ -14,10 +14,11 @@ from harness.chat.choices import Choices, make_ask
 from harness.client import Client
 from harness.engine import Engine
 from harness.errors import ConfigError
-from harness.lane import UserClass, open_client, open_session
-from harness.options import Settings
+from harness.lane import UserClass, open_session
+from harness.lane_opening import open_client
 from harness.questions import Questions
 from harness.secrecy import hide
+from harness.settings import Settings
 
 __all__ = ["Facts", "Line", "kind_of", "open_line"]
 

@@ -25,9 +25,9 @@ from harness.engine import Engine
 from harness.errors import ConfigError
 from harness.grid import clean
 from harness.option_table import FLAGS, OPTIONS, REPEATABLE, variable
-from harness.options import Settings
 from harness.record import Outcome
 from harness.say import say
+from harness.settings import Settings
 
 __all__ = ["settings_of", "talk"]
 

@@ -4,7 +4,7 @@
                           ├─► incidents             what happens to them, and what follows
                           └─► collecting            their journals, at the end
     worker     worker ─► assignment ─► notebook     one run's part on a worker, and its journal
-    between    bundle, parcel, fetch                bytes that one gives and another fetches
+    between    briefing, parcel, fetch                bytes that one gives and another fetches
                clocks                               by how much their clocks differ
 
 What they say to each other is in `harness.orders`; who may send when, in `harness.plan` and `harness.leave`.

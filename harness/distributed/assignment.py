@@ -1,12 +1,12 @@
-"""A worker's part in one run, from its bundle to its last word.
+"""A worker's part in one run, from its briefing to its last word.
 
-    preparing   the bundle comes, key and way to the server are tried, the journal is opened
+    preparing   the briefing comes, key and way to the server are tried, the journal is opened
     ready       its users send, as far as the orders' steps allow
     ended       load is over, nothing is in flight, the journal is closed: the last word can be said
     refused     it cannot do its part; why, is with the report
     settled     the master has everything: nothing of the run is left here
 
-It sends no message of its own but the gets of its bundle; `harness.distributed.worker` talks to the master.
+It sends no message of its own but the gets of its briefing; `harness.distributed.worker` talks to the master.
 """
 
 import os
@@ -23,7 +23,7 @@ from locust.runners import WorkerRunner
 
 from harness import garbage, options
 from harness.clock import ANCHOR_NS, unix_now_ns
-from harness.distributed import bundle
+from harness.distributed import briefing
 from harness.distributed.fetch import Fetch
 from harness.distributed.notebook import Notebook
 from harness.distributed.parcel import Offer, Shelf
@@ -44,7 +44,7 @@ from harness.visitors import Visitors
 __all__ = ["Assignment"]
 
 CLOCK_NS: Final = 10_000_000_000  # between two notes on the clock, where it has not changed
-SLICE_NS: Final = 5_000_000  # of work on a bundle, before others have their turn
+SLICE_NS: Final = 5_000_000  # of work on a briefing, before others have their turn
 _LOOK_S: Final = 0.01
 
 
@@ -97,14 +97,14 @@ class Assignment:
     def prepare(
         self, ask: Callable[[dict[str, int | str]], None], classes: list[type[UserClass]], tell: Say
     ) -> None:
-        """Fetch the bundle with `ask` and make ready what it says; `tell` tells the master's user. Never raises."""
-        if self._fetch is not None or self._order.bundle is None:
+        """Fetch the briefing with `ask` and make ready what it says; `tell` tells the master's user. Never raises."""
+        if self._fetch is not None or self._order.briefing is None:
             return
         sink = MemorySink()
         try:
-            self._fetch = Fetch(Offer.from_dict(self._order.bundle), ask, sink)
+            self._fetch = Fetch(Offer.from_dict(self._order.briefing), ask, sink)
             self._fetch.run()
-            told = bundle.read(sink.data.splitlines(keepends=True), _Pause())
+            told = briefing.read(sink.data.splitlines(keepends=True), _Pause())
             self._take_in(told, classes, tell)
         except (ConfigError, FetchError, ValueError, KeyError) as error:
             self.state, self._problem = "refused", str(error) or repr(error)
@@ -114,7 +114,7 @@ class Assignment:
         self._changed()
 
     def deliver(self, chunk: object) -> None:
-        """A piece of the bundle has come."""
+        """A piece of the briefing has come."""
         if self._fetch is not None:
             self._fetch.deliver(chunk)
 
@@ -242,7 +242,7 @@ class Assignment:
             revision=load.given.revision if load else 0,
         )
 
-    def _take_in(self, told: bundle.Bundle, classes: list[type[UserClass]], tell: Say) -> None:
+    def _take_in(self, told: briefing.Briefing, classes: list[type[UserClass]], tell: Say) -> None:
         names = {user_class.__name__ for user_class in classes}
         if names != set(told.shares):
             raise ConfigError(

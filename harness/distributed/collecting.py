@@ -14,7 +14,7 @@ from gevent.lock import Semaphore
 from gevent.pool import Group
 
 from harness import orders
-from harness.distributed.aside import aside
+from harness.aside import aside
 from harness.distributed.fetch import Fetch
 from harness.distributed.hand import Hand
 from harness.distributed.parcel import Offer

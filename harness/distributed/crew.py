@@ -1,13 +1,13 @@
 """The parts of a distributed run, seen from its master: orders out, reports in, nobody forgotten at the end.
 
-    enlist   each worker gets its bundle and says that it is ready, or why not
+    enlist   each worker gets its briefing and says that it is ready, or why not
     tell     the plan has changed: orders go out, at most every `PAUSE_S`; each worker hears something each second
     drain    every worker says its last word, and its journal is brought here (`harness.distributed.collecting`)
     settle   the results are written; workers may clear away
 
 Messages are whole states (`harness.orders`), so nothing depends on one of them. Locust decides who is there: a worker
 whose heartbeats have stopped is lost, and its users are spread over the others. A worker that comes back is taken in
-again; one that is new gets a bundle.
+again; one that is new gets a briefing.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from harness.distributed.hand import Hand
 from harness.distributed.incidents import Incidents
 from harness.distributed.pulses import Pulses
 from harness.distributed.relay import Relay
-from harness.distributed.roster import Bundle, Roster
+from harness.distributed.roster import Lines, Roster
 from harness.errors import ConfigError
 from harness.hope import Hope
 from harness.orders import Report, Totals
@@ -73,12 +73,12 @@ class Crew:
         self._pulses = Pulses(runner, self._roster)
         runner.environment.events.worker_connect.add_listener(lambda **_: self._changed.set())
 
-    def enlist(self, run: Director, bundle: Bundle, least: int, wait_s: int) -> None:
+    def enlist(self, run: Director, lines: Lines, least: int, wait_s: int) -> None:
         """Have all workers prepare themselves; returns when they are ready.
 
         Args:
             run: what they are to work for.
-            bundle: the lines of what each prepares itself from.
+            lines: makes what each prepares itself from (`harness.distributed.briefing`).
             least: workers there must be.
             wait_s: how long to wait for them; 0 is for ever.
 
@@ -90,7 +90,7 @@ class Crew:
         self._run, self._incidents = run, None
         self._sent, self._relay = {}, Relay()
         self._is_over = self._gives_up = self._settled = False
-        roster.clear(bundle)
+        roster.clear(lines)
         self._beat = gevent.spawn(self._keep_beating, run)
         roster.await_(lambda: roster.is_settled, roster.late)
         if problems := roster.problems:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from gevent.event import Event
 
-from harness.distributed.aside import aside
+from harness.aside import aside
 from harness.distributed.parcel import PIECE, Damaged, Offer, opened
 from harness.distributed.parcel_sinks import FetchError, Sink
 

@@ -33,7 +33,7 @@ class Hand:
     name: str
     joined_s: float  # after load began
     heard_ns: int
-    offer: Offer | None = None  # of its bundle
+    offer: Offer | None = None  # of its briefing
     report: Report | None = None
     live: Mapping[str, Any] | None = None
     pulse: object = None  # what it said of its last seconds
@@ -119,7 +119,7 @@ class Hand:
             run_id=run_id,
             sent_ns=now_ns,
             name=self.name,
-            bundle=None if self.offer is None else self.offer.as_dict(),
+            briefing=None if self.offer is None else self.offer.as_dict(),
             offset_ns=self.clock.shift_ns,
             uncertainty_ns=best and best.uncertainty_ns,
             step=self.step(plan),

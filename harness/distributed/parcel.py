@@ -28,7 +28,7 @@ from typing import Final, Protocol, Self, TypeGuard
 
 import pyarrow as pa
 
-from harness.distributed.aside import aside
+from harness.aside import aside
 
 PIECE: Final = 256 * 1024  # bytes before compression; what cannot be compressed grows by some ten
 _SLICE: Final = 1024 * 1024  # read and hashed at a time; a parcel up to this size needs no thread

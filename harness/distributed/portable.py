@@ -12,13 +12,13 @@ import numpy as np
 
 from harness.distributions import portable
 from harness.joint import Pairs
-from harness.options import Settings
+from harness.settings import Settings
 from harness.traces import Trace
 
 __all__ = ["options", "pairs", "rows", "same_pairs", "trace"]
 
 _ROWS: Final = 2_000  # of a trace in one line
-_PLAIN: Final = ("path", "mean_prompt", "mean_output", "least_prompt", "left_out")  # of pairs
+_PLAIN: Final = ("path", "left_out")  # of pairs
 
 
 def options(settings: Settings) -> dict[str, Any]:

@@ -20,14 +20,14 @@ from harness.orders import Totals
 from harness.say import say
 from harness.workload import Sharing
 
-__all__ = ["Bundle", "Roster"]
+__all__ = ["Lines", "Roster"]
 
-Bundle = Callable[[Sharing], Iterator[bytes]]  # the lines of one worker's bundle
+Lines = Callable[[Sharing], Iterator[bytes]]  # the lines of one worker's briefing
 
 # Locust's own patience is 3 s. A line that drops everything for 5 s needs up to 7 s to be heard again, TCP's repeats being
 # spaced out; nothing is won by counting its worker out for that.
 LIVENESS_S: Final = 10
-TURN: Final = 20  # lines of a bundle that are put together before others have their turn
+TURN: Final = 20  # lines of a briefing that are put together before others have their turn
 
 
 class Roster:
@@ -41,13 +41,13 @@ class Roster:
         self.workers = 1  # that the prompts were shared out among
         self._runner = runner
         self._changed = changed
-        self._bundle: Bundle = lambda _: iter(())
+        self._lines: Lines = lambda _: iter(())
         self._shelf = Shelf()
         self._problem: str | None = None
 
-    def clear(self, bundle: Bundle) -> None:
-        """Another run, with these bundles."""
-        self.hands, self._bundle, self._problem = {}, bundle, None
+    def clear(self, lines: Lines) -> None:
+        """Another run; `lines` makes a worker's briefing."""
+        self.hands, self._lines, self._problem = {}, lines, None
         self.workers = max(1, len(self.clients()))
 
     @property
@@ -119,11 +119,11 @@ class Roster:
         return new
 
     def answer(self, get: object) -> dict[str, Any]:
-        """A piece of a bundle."""
+        """A piece of a briefing."""
         return self._shelf.answer(get)
 
     def has_it(self, hand: Hand) -> None:
-        """A worker has read its bundle."""
+        """A worker has read its briefing."""
         if hand.offer is not None:
             self._shelf.drop(hand.offer.name)
 
@@ -165,7 +165,7 @@ class Roster:
         begin_ns = unix_now_ns()
 
         def here() -> str:
-            return f"{len(self.clients())} of {least} are here"
+            return f"{len(self.clients())} of {least} workers are here"
 
         def enough() -> bool:
             if len(self.clients()) >= least:
@@ -189,15 +189,15 @@ class Roster:
                 say(f"waiting for workers: {why()}")
 
     def _equip(self, hand: Hand, sharing: Sharing) -> None:
-        """Put its bundle on the shelf."""
+        """Put its briefing on the shelf."""
         lines = []
         try:
-            for number, line in enumerate(self._bundle(sharing)):
+            for number, line in enumerate(self._lines(sharing)):
                 lines.append(line)
                 if number % TURN == 0:
                     gevent.sleep(0)
             source = BytesSource(b"".join(lines))
-            given = offer(f"bundle-{hand.name}", source)
+            given = offer(f"briefing-{hand.name}", source)
             self._shelf.put(given, source)
             hand.offer = given
         except (TypeError, ValueError) as error:  # an option that is no JSON, of a locustfile's own

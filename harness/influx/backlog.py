@@ -17,8 +17,8 @@ from typing import Final
 import gevent
 from gevent.lock import BoundedSemaphore
 
+from harness.aside import aside
 from harness.clock import now_ns
-from harness.distributed.aside import aside
 from harness.influx.spool import Batch, Spool, pack
 
 __all__ = ["BATCH_BYTES", "BATCH_LINES", "MEMORY_BYTES", "Backlog"]

@@ -21,8 +21,8 @@ from typing import Final
 import gevent
 from gevent.event import Event
 
+from harness.aside import aside
 from harness.clock import now_ns
-from harness.distributed.aside import aside
 from harness.influx.backlog import Backlog
 from harness.influx.spool import Batch, halves
 from harness.influx.transport import Answer

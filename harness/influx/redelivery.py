@@ -12,8 +12,8 @@ from typing import Final
 
 import gevent
 
+from harness.aside import aside
 from harness.clock import now_ns
-from harness.distributed.aside import aside
 from harness.errors import ConfigError
 from harness.influx.access import Access
 from harness.influx.outbox import Delivery, Outbox

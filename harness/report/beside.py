@@ -9,6 +9,7 @@ from html import escape
 from typing import Any, Final
 
 from harness import carried, loadpoint
+from harness.figure_columns import Column, lacking
 from harness.grid import NULL, columns, number, wrap
 from harness.report.text import safe
 
@@ -20,12 +21,12 @@ LEGEND: Final = (
     "system's rates."
 )
 _COLUMNS: Final = (
-    ("TTFT ms p50", "ttft_ms", "p50", 1.0),
-    ("p95", "ttft_ms", "p95", 1.0),
-    ("p99", "ttft_ms", "p99", 1.0),
-    ("TPOT ms p50", "tpot_ms", "p50", 1.0),
-    ("E2E s p50", "e2e_ms", "p50", 1e-3),
-    ("p95", "e2e_ms", "p95", 1e-3),
+    Column("TTFT ms p50", "ttft_ms", "p50"),
+    Column("p95", "ttft_ms", "p95"),
+    Column("p99", "ttft_ms", "p99"),
+    Column("TPOT ms p50", "tpot_ms", "p50"),
+    Column("E2E s p50", "e2e_ms", "p50", 1e-3),
+    Column("p95", "e2e_ms", "p95", 1e-3),
 )
 
 
@@ -88,20 +89,16 @@ def section(summary: Mapping[str, Any]) -> Iterator[str]:
 def _table(summary: Mapping[str, Any]) -> tuple[list[str], Sequence[list[str]]]:
     """(names, a row of cells for each level)."""
     by_level = {level["level"]: level for level in summary["levels"]}
-    names = [loadpoint.heading(summary["levels"]), "ok/sent", *(name for name, *_ in _COLUMNS)]
+    names = [loadpoint.heading(summary["levels"]), "ok/sent", *(column.heading for column in _COLUMNS)]
     rows = []
     for one in summary.get("probes") or ():
         level = by_level.get(one["level"], {"level": one["level"]})
-        figures = [carried.cell(one[name], part, scale=scale) for _, name, part, scale in _COLUMNS]
+        figures = (column.cell(one) for column in _COLUMNS)
         rows.append([loadpoint.short(level), f"{one['succeeded']}/{one['n']}", *figures])
     return names, rows
 
 
 def _withheld(summary: Mapping[str, Any]) -> str:
     """Why some cells have a dash with a star; empty if none has."""
-    entries = summary.get("probes") or ()
-    keys = [
-        key for one in entries for _, name, part, _ in _COLUMNS for key in carried.withheld(one[name], [part])
-    ]
-    said = carried.says(keys, "probes")
+    said = carried.says(lacking(_COLUMNS, summary.get("probes") or ()), "probes")
     return f"{NULL}* {said}" if said else ""

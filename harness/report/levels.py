@@ -141,7 +141,7 @@ def _apart(summary: Mapping[str, Any]) -> Iterator[str]:
             continue
         yield f'<div class="wide"><table class="by"><thead><tr><th colspan="3"></th><th class="group" colspan="{len(groups.COLUMNS)}">'
         yield f"{what}</th></tr><tr><th>{loadpoint.heading(summary['levels'])}</th><th></th><th>ok/all</th>"
-        yield from (f"<th{_first(i)}>{name}</th>" for i, (name, *_) in enumerate(groups.COLUMNS))
+        yield from (f"<th{_first(i)}>{column.heading}</th>" for i, column in enumerate(groups.COLUMNS))
         yield "</tr></thead><tbody>"
         for first, name, *row in groups.table(entries, titles):
             yield f"<tr><th>{safe(first)}</th><td>{safe(name, SHORT)}</td>"

@@ -6,20 +6,21 @@ From summary.json's `passes` and `intervals`; there is none for a run of one pas
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from harness import carried, loadpoint
+from harness import loadpoint
+from harness.figure_columns import Column
 from harness.grid import NULL, number
 from harness.report.text import SHORT, safe
 
-__all__ = ["COLUMNS", "cell", "section"]
+__all__ = ["COLUMNS", "section"]
 
 COLUMNS: Final = (
-    ("system output tokens/s", "system_output_tokens_per_s", "", 1.0),
-    ("requests/s", "requests_per_s", "", 1.0),
-    ("tokens/s per request, median", "request_output_tokens_per_s", "median", 1.0),
-    ("TTFT ms p50", "ttft_ms", "p50", 1.0),
-    ("p95", "ttft_ms", "p95", 1.0),
-    ("TPOT ms p50", "tpot_ms", "p50", 1.0),
-    ("E2E s p50", "e2e_ms", "p50", 1e-3),
+    Column("system output tokens/s", "system_output_tokens_per_s"),
+    Column("requests/s", "requests_per_s"),
+    Column("tokens/s per request, median", "request_output_tokens_per_s", "median"),
+    Column("TTFT ms p50", "ttft_ms", "p50"),
+    Column("p95", "ttft_ms", "p95"),
+    Column("TPOT ms p50", "tpot_ms", "p50"),
+    Column("E2E s p50", "e2e_ms", "p50", 1e-3),
 )
 _METHODS: Final = {"t": "Student's t", "bootstrap": "the expanded percentile bootstrap"}
 _NOTE: Final = (
@@ -35,30 +36,23 @@ def section(levels: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         return
     yield '<section><h2>Passes</h2><div class="wide"><table class="passes"><thead><tr>'
     yield f"<th>{loadpoint.heading(levels)}</th><th>pass</th><th>ok/all</th>"
-    yield "".join(f"<th>{heading}</th>" for heading, *_ in COLUMNS) + "</tr></thead><tbody>"
+    yield "".join(f"<th>{column.heading}</th>" for column in COLUMNS) + "</tr></thead><tbody>"
     for level in told:
         name = safe(loadpoint.short(level), SHORT)
         for one in level["passes"]:
-            cells = (cell(one, *column[1:]) for column in COLUMNS)
             yield f"<tr><th>{name}</th><td>{one['repeat']}</td><td>{one['succeeded']:,}/{one['requests']:,}</td>"
-            yield "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+            yield "".join(f"<td>{column.cell(one)}</td>" for column in COLUMNS) + "</tr>"
         yield f'<tr class="mean"><th>{name}</th><td>mean</td><td></td>'
-        yield "".join(f"<td>{_interval(level, *column[1:])}</td>" for column in COLUMNS) + "</tr>"
+        yield "".join(f"<td>{_interval(level, column)}</td>" for column in COLUMNS) + "</tr>"
     yield f'</tbody></table></div><p class="note">{_NOTE.format(_methods(told))}</p></section>'
 
 
-def cell(one: Mapping[str, Any], name: str, key: str, scale: float) -> str:
-    """A figure of a pass."""
-    if not key:
-        return number(one.get(name), scale=scale)
-    return carried.cell(one.get(name), key, scale=scale)
-
-
-def _interval(level: Mapping[str, Any], name: str, key: str, scale: float) -> str:
-    found = (level.get("intervals") or {}).get(f"{name}.{key}" if key else name)
+def _interval(level: Mapping[str, Any], column: Column) -> str:
+    path = f"{column.figure}.{column.part}" if column.part else column.figure
+    found = (level.get("intervals") or {}).get(path)
     if not found:
         return NULL
-    mean, low, high = (number(found[part], scale=scale) for part in ("mean", "low", "high"))
+    mean, low, high = (number(found[part], scale=column.scale) for part in ("mean", "low", "high"))
     return f"{mean}<small>{low} to {high}</small>"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.grid import NULL, number
-from harness.report.passes import COLUMNS, cell
+from harness.report.passes import COLUMNS
 from harness.report.text import SHORT, safe
 from harness.segment_says import NOTE
 
@@ -21,13 +21,13 @@ def section(summary: Mapping[str, Any]) -> Iterator[str]:
         return
     yield '<section><h2>Segments</h2><div class="wide"><table class="segments"><thead><tr>'
     yield "<th>load</th><th>what</th><th>from s</th><th>ok/all</th>"
-    yield "".join(f"<th>{heading}</th>" for heading, *_ in COLUMNS) + "</tr></thead><tbody>"
+    yield "".join(f"<th>{column.heading}</th>" for column in COLUMNS) + "</tr></thead><tbody>"
     for one in segments:
         told = one["figures"] or {}
         counts = f"{told['succeeded']:,}/{told['requests']:,}" if told else NULL
         yield f"<tr><th>{safe(one['title'], SHORT)}</th><td>{safe(one['label'] or '', SHORT)}</td>"
         yield f"<td>{number(one['begin_s'])}</td><td>{counts}</td>"
-        yield "".join(f"<td>{cell(told, *column[1:])}</td>" for column in COLUMNS) + "</tr>"
+        yield "".join(f"<td>{column.cell(told)}</td>" for column in COLUMNS) + "</tr>"
     yield f'</tbody></table></div><p class="note">{NOTE}</p></section>'
 
 

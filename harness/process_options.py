@@ -1,4 +1,4 @@
-"""What a process is asked for: its options as they are now, and whether they make a sweep.
+"""The options of one process as they are now, and whether they make a sweep.
 
 Locust starts as many users as `-u` says, or asks a load shape. A sweep or an open loop needs the shape, and sets the users
 itself; the web UI's form sends a number of users all the same, and Locust's defaults fill one in. So what of `-u`, `-r` and
@@ -10,9 +10,9 @@ from typing import Final
 
 from harness import options
 from harness.errors import ConfigError
-from harness.options import Settings
+from harness.settings import Settings
 
-__all__ = ["ANY_HOST", "Asked", "makes_sweep", "refuse_both", "sets_users"]
+__all__ = ["ANY_HOST", "ProcessOptions", "makes_sweep", "refuse_both", "sets_users"]
 
 ANY_HOST: Final = "http://127.0.0.1"  # where only the other options are looked at
 _LOADS: Final = ("levels", "rates", "search", "arrivals")  # each says how many users there are
@@ -42,8 +42,8 @@ def refuse_both(parsed: Namespace, shape: object | None) -> None:
         )
 
 
-class Asked:
-    """The options of one process. `is_sweep`: the run that is prepared next is one."""
+class ProcessOptions:
+    """Those of one process. `is_sweep`: the run that is prepared next is one."""
 
     def __init__(self, parsed: Namespace) -> None:
         """`parsed` is Locust's own, which is changed in place: others keep it too."""

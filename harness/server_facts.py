@@ -60,7 +60,7 @@ class Facts:
         }
 
 
-def probe(
+def ask_server(
     backend: Backend,
     target: Target,
     *,

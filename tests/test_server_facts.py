@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 import pytest
 from native import self_signed
 
-from harness import probe as probing
-from harness import questions
+from harness import questions, server_facts
 from harness.backends import find
 from harness.control import session
 from harness.errors import ConfigError
-from harness.probe import Facts, probe
+from harness.server_facts import Facts, ask_server
 from harness.target import Target, parse
 
 OPENAI, NATIVE = find("openai", None), find("llamacpp", None)
@@ -112,7 +111,7 @@ def ask(
     target: Target, *, backend: Any = OPENAI, model: str | None = None, secret: str | None = None
 ) -> Facts:
     """Probe, saying nothing."""
-    return probe(backend, target, model=model, asked=session(secret))
+    return ask_server(backend, target, model=model, asked=session(secret))
 
 
 def line(target: Target, **how: Any) -> str:
@@ -258,19 +257,19 @@ def test_no_proxy_and_no_netrc_come_between(tmp_path: Path, monkeypatch: pytest.
 
 def test_it_waits_while_the_model_is_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     """503 at /health, then 200: it is said once, and load goes ahead."""
-    monkeypatch.setattr(probing, "_RETRY_S", 0.01)
+    monkeypatch.setattr(server_facts, "_RETRY_S", 0.01)
     said: list[str] = []
     loading = as_json({"error": {"message": "Loading model", "code": 503}}, 503)
     with serving({"/health": [loading, loading, Reply()], "/v1/models": models("m")}) as site:
-        assert probe(OPENAI, site.target, model=None, asked=session(None), say=said.append).model == "m"
+        assert ask_server(OPENAI, site.target, model=None, asked=session(None), say=said.append).model == "m"
         assert [route for route, _ in site.asked] == ["/health"] * 3 + ["/v1/models"]
     assert said == [f"{site.target} is loading its model; waiting up to 120 s"]
 
 
 def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """A /health that stays at 503: one line that says what to do."""
-    monkeypatch.setattr(probing, "LOADING_DEADLINE_S", 0.0)
-    monkeypatch.setattr(probing, "_RETRY_S", 0.01)
+    monkeypatch.setattr(server_facts, "LOADING_DEADLINE_S", 0.0)
+    monkeypatch.setattr(server_facts, "_RETRY_S", 0.01)
     with serving({"/health": Reply(503)}) as site:
         assert line(site.target) == (
             f"--host {site.target}: {site.target}/health still says that it is loading after 0 s: wait until the "
@@ -280,14 +279,17 @@ def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_server_that_is_not_up_is_waited_for_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused connections end a run at once; with --ready-timeout they are waited through, and said."""
-    monkeypatch.setattr(probing, "_RETRY_S", 0.01)
+    monkeypatch.setattr(server_facts, "_RETRY_S", 0.01)
     with serving({"/health": Reply(), "/v1/models": models("m")}) as site:
         up = site.target
-    assert line(up) == f"--host {up} cannot be reached (connection refused); is it up?"
+    assert line(up) == f"--host {up} cannot be reached (connection refused); is it up, and is the port right?"
     said: list[str] = []
     with pytest.raises(ConfigError) as caught:
-        probe(OPENAI, up, model=None, asked=session(None), ready_timeout_s=0.6, say=said.append)
-    assert str(caught.value) == f"--host {up} cannot be reached (connection refused); is it up?"
+        ask_server(OPENAI, up, model=None, asked=session(None), ready_timeout_s=0.6, say=said.append)
+    assert (
+        str(caught.value)
+        == f"--host {up} cannot be reached (connection refused); is it up, and is the port right?"
+    )
     assert said == [f"{up} is not up yet; waiting up to 1 s"]
 
     def come_up() -> None:
@@ -299,7 +301,7 @@ def test_a_server_that_is_not_up_is_waited_for_only_if_asked(monkeypatch: pytest
     server = Thread(target=come_up, daemon=True)
     server.start()
     try:
-        facts = probe(OPENAI, up, model=None, asked=session(None), ready_timeout_s=10)
+        facts = ask_server(OPENAI, up, model=None, asked=session(None), ready_timeout_s=10)
     finally:
         done.set()
         server.join()
@@ -405,7 +407,10 @@ def test_nobody_is_listening() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     target = Target(False, "127.0.0.1", port)
-    assert line(target) == f"--host {target} cannot be reached (connection refused); is it up?"
+    assert (
+        line(target)
+        == f"--host {target} cannot be reached (connection refused); is it up, and is the port right?"
+    )
 
 
 def test_a_host_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,7 +475,7 @@ def test_a_redirect_is_told_with_the_host_to_give(location: str, where: str, fix
     with serving({"/v1/models": Reply(307, b"", (("Location", location),))}) as site:
         target = str(site.target)
         assert line(site.target, model="m") == (
-            f"{target}/v1/models sends us on to {where.format(target)}, and load follows nobody: "
+            f"{target}/v1/models redirects to {where.format(target)}, and redirects are not followed: "
             f"give --host {fix.format(target)}"
         )
 

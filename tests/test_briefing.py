@@ -10,12 +10,12 @@ import pytest
 import harness
 from harness import distributions, options, traces, workload
 from harness.arrivals import parse
-from harness.distributed import bundle
-from harness.distributed.bundle import Share
+from harness.distributed import briefing
+from harness.distributed.briefing import Share
 from harness.errors import ConfigError
 from harness.menus import Stock
-from harness.probe import Facts
 from harness.prompts import Composer
+from harness.server_facts import Facts
 from harness.sizers import EstimatingSizer
 from harness.supply import Around, Piece
 from harness.templates import Template
@@ -61,8 +61,8 @@ def share(whole: Workload, nth: int, workers: int) -> Share:
 
 def through(one: Share) -> Share:
     """As it arrives."""
-    lines = list(bundle.write({"host": "http://h"}, {"run_id": "r"}, {"Chat": one}))
-    told = bundle.read(lines, lambda: None)
+    lines = list(briefing.write({"host": "http://h"}, {"run_id": "r"}, {"Chat": one}))
+    told = briefing.read(lines, lambda: None)
     assert told.run == {"run_id": "r"}
     return told.shares["Chat"]
 
@@ -101,8 +101,8 @@ def test_a_trace_arrives_as_it_was(name: str) -> None:
     """Times, lengths and blocks of each request, by the format's own name, on a host that does not have the file."""
     trace = traces.read(TRACES / name)
     arrivals = parse(f"trace:{trace.path}", "--arrivals")
-    lines = list(bundle.write({}, {}, {}, Timetable(arrivals, 1, trace)))
-    arrived = bundle.read(lines, lambda: None).trace
+    lines = list(briefing.write({}, {}, {}, Timetable(arrivals, 1, trace)))
+    arrived = briefing.read(lines, lambda: None).trace
     assert arrived is not None
     assert [arrived.due(number) for number in range(len(trace))] == [
         trace.due(number) for number in range(len(trace))
@@ -141,12 +141,12 @@ def test_the_options_that_all_share() -> None:
     given = parsed(
         "--levels", "1,2", "--label", "a=b", "--insecure", "--results-dir", "/elsewhere", "--serve", "x.toml"
     )
-    told = bundle.options_of(given, "http://h:1", options.read(given, "http://h:1"))
+    told = briefing.options_of(given, "http://h:1", options.read(given, "http://h:1"))
     assert "results_dir" not in told
     assert "serve" not in told
     assert not [name for name in told if "key" in name or "secret" in name]
-    lines = bundle.write(told, {"run_id": "r"}, {})
-    arrived = bundle.read(lines, lambda: None).options
+    lines = briefing.write(told, {"run_id": "r"}, {})
+    arrived = briefing.read(lines, lambda: None).options
     arrived.results_dir = None
     settings = options.read(arrived, None)
     assert settings.levels == (1, 2)
@@ -158,16 +158,16 @@ def test_the_options_that_all_share() -> None:
 
 def test_another_version_is_refused() -> None:
     """Both versions are named, and what to do."""
-    (line,) = bundle.write({}, {}, {})
+    (line,) = briefing.write({}, {}, {})
     head = orjson.loads(line) | {"version": "0.0.1"}
     with pytest.raises(
         ConfigError, match=rf"0\.0\.1, this worker {harness.__version__}: install the same on both"
     ):
-        bundle.read([orjson.dumps(head)], lambda: None)
+        briefing.read([orjson.dumps(head)], lambda: None)
 
 
 @pytest.mark.parametrize("lines", [[], [b"3\n"], [b"null\n"], [b"{}\n"]])
 def test_what_is_no_bundle_is_refused(lines: list[bytes]) -> None:
     """By an error that has a text."""
     with pytest.raises(ConfigError, match="install the same"):
-        bundle.read(lines, lambda: None)
+        briefing.read(lines, lambda: None)
