@@ -26,6 +26,7 @@ __all__ = [
     "content_share",
     "lengths",
     "of_level",
+    "of_no_level",
     "of_table",
     "prompts_off",
     "verdict",
@@ -79,6 +80,13 @@ def _impossible(requests: pd.DataFrame) -> int:
     whole_ms = (floats(requests["end_ns"]) - floats(requests["sent_ns"])) / 1e6
     longer = [floats(requests[part]) > 1.5 * whole_ms + 50 for part in parts]  # nan is not longer
     return int(np.count_nonzero(np.any(longer, axis=0)))
+
+
+def of_no_level(rows: int, levels: Sequence[object], incomplete: Sequence[str]) -> Iterator[Finding]:
+    """That requests were sent and none of them measured, if nothing else says why."""
+    if rows and not levels and not incomplete:
+        reason = "nothing was measured: load ended before all users were up (-r a second, 1 unless given)"
+        yield "invalid", f"{reason} or before the warm-up was over; give a higher -r, or a longer -t"
 
 
 def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterator[Finding]:

@@ -92,7 +92,11 @@ def summarise(
     requests = requests.drop(columns=_UNUSED, errors="ignore")
     named = _named(_levels(requests, streams, windows, drop_under or 0), points, unsent)
     entries = passes.with_intervals(judgement.levels(named, requests, windows, slos))
-    seen = chain(doubts.of_table(requests, streams, planned), _of_levels(entries, planned, own_ends=own_ends))
+    seen = chain(
+        doubts.of_table(requests, streams, planned),
+        doubts.of_no_level(len(requests), entries, incomplete),
+        _of_levels(entries, planned, own_ends=own_ends),
+    )
     return {
         "schema": SCHEMA,
         "run_id": run_id,

@@ -56,8 +56,35 @@ PARTS: Final[tuple[tuple[str, ...], ...]] = (
         *("traces", "server_metrics", "saturation", "by_hand", "texts", "web_origins"),
     ),
     (
-        *("audit", "chat", "datasets", "export", "grafana", "judgement", "junit", "level_bins", "live"),
-        *("loadpoint", "lots", "merge", "metrics", "orders", "passes", "plan", "probing", "prompts", "proxy"),
+        *(
+            "answer_exact",
+            "audit",
+            "bundles_opening",
+            "campaign",
+            "chat",
+            "datasets",
+            "export",
+            "grafana",
+            "judgement",
+            "junit",
+            "level_bins",
+            "live",
+        ),
+        *(
+            "loadpoint",
+            "lots",
+            "merge",
+            "metrics",
+            "metrics_exact",
+            "orders",
+            "planning",
+            "results",
+            "passes",
+            "plan",
+            "probing",
+            "prompts",
+            "proxy",
+        ),
         *(
             "record",
             "record_exact",
@@ -94,7 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "coverage"
         runs = [_started(part, f"{data}.{number}") for number, part in enumerate(PARTS)]
-        if any([run.wait() for run in runs]):  # a list: all have to end
+        codes = [run.wait() for run in runs]  # all have to end
+        if any(codes):
             return 1
         seen = coverage.Coverage(data_file=str(data), branch=True, config_file=False)
         seen.combine([f"{data}.{number}" for number in range(len(PARTS))])

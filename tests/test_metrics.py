@@ -222,6 +222,22 @@ def test_an_empty_run_is_null_and_invalid():
     assert summary["totals"]["prompt_tokens"] is None
 
 
+def test_a_run_without_a_level_has_no_verdict_to_be_proud_of():
+    """Requests came while users were still being started: the table is empty, and that is said; a stopped run says why itself."""
+    ramp = HAND.assign(phase="ramp")
+    summary = summarise(ramp, [], run_id="x")
+    assert summary["levels"] == []
+    assert summary["verdict"] == {
+        "status": "invalid",
+        "reasons": [
+            "nothing was measured: load ended before all users were up (-r a second, 1 unless given) or before the "
+            "warm-up was over; give a higher -r, or a longer -t"
+        ],
+    }
+    interrupted = summarise(ramp, [], run_id="x", incomplete=["interrupted"])["verdict"]
+    assert interrupted["reasons"] == ["incomplete: interrupted"]
+
+
 def test_without_a_window_the_system_was_not_measured():
     """Rates of a window that was never recorded are null, with a reason."""
     [level] = summarise(HAND, [], run_id="x")["levels"]

@@ -21,6 +21,16 @@ def test_a_request_by_hand() -> None:
     assert (ONE.ttft_scheduled_ms, ONE.e2e_scheduled_ms) == (2.5, 10.5)
 
 
+def test_a_request_of_which_nothing_is_known_had_no_events_and_no_new_connections() -> None:
+    """None, where one of them would be a measurement."""
+    one = RequestRecord(
+        request_id="1", name="x", worker="w", level=1, repeat=1, phase=Phase.WARMUP, outcome=Outcome.FAILED,
+        scheduled_ns=1, end_ns=2,
+    )  # fmt: skip
+    assert (one.chunks, one.reconnects, one.chunk_gaps_us, one.streamed) == (0, 0, (), True)
+    assert one.e2e_ms is None
+
+
 @pytest.mark.parametrize(("took_ns", "expected"), [(0, None), (-1, None), (1, 20e9), (1_000_000, 20_000.0)])
 def test_tokens_over_no_time_are_no_rate(took_ns: int, expected: float | None) -> None:
     """Not from 0 ns, and from 1 ns on."""

@@ -21,6 +21,15 @@ def test_windows_are_cut_at_empty_lines(monkeypatch: pytest.MonkeyPatch) -> None
     assert [*sse.windows(b"\n\n\n\n")] == [Window(0, [b"", b""], b"\n\n")]
 
 
+def test_the_sizes_that_hold() -> None:
+    """Cuts lie at 1, 4, 7 ...: the first from 131,072 on at 131,074. A breath comes with each 128th line."""
+    assert [one.start for one in sse.windows(b"a\n\n" * 50_000)] == [0, 131_076]
+    for lines, expected in ((127, 0), (254, 1), (256, 2)):
+        breaths: list[int] = []
+        assert [*sse.events(b":\n" * lines, breathe=lambda: breaths.append(1))] == []  # noqa: B023, called at once
+        assert len(breaths) == expected
+
+
 @pytest.mark.parametrize("cut", [b"\n\n", b"\r\n\r\n"])
 @pytest.mark.parametrize("usual", [b"data: {", b"data:{"])
 def test_blocks_as_one_list(cut: bytes, usual: bytes) -> None:
