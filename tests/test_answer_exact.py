@@ -13,9 +13,13 @@ def test_pieces_and_where_they_end() -> None:
     answer.add(Delta(reasoning="hm ", tokens_so_far=2), 10)
     assert (answer.first_answer, answer.first_chunk_tokens) == (None, 2)
     answer.add(Delta(reasoning="so ", answer="A", tokens_so_far=5), 20)
-    answer.add(Delta(answer="B"), 30)
-    assert (answer.ends, answer.pieces, answer.thoughts) == ([10, 20, 30], ["hm ", "so A", "B"], {0: 3, 1: 3})
-    assert (answer.text, answer.spoken) == ("hm so AB", "AB")
+    answer.add(Delta(answer="BC"), 30)
+    assert (answer.ends, answer.pieces, answer.thoughts) == (
+        [10, 20, 30],
+        ["hm ", "so A", "BC"],
+        {0: 3, 1: 3},
+    )
+    assert (answer.text, answer.spoken) == ("hm so ABC", "ABC")
     assert (answer.first_answer, answer.first_chunk_tokens) == (1, 2)
     answer.times = [100, 200, 300]
     assert answer.first_answer_ns == 200

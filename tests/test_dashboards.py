@@ -284,6 +284,23 @@ def test_the_committed_files_are_the_generators() -> None:
     assert list(files.check(ROOT / "dashboards")) == []
 
 
+def test_a_chart_of_one_figure_over_another_says_whose_form_it_has_and_what_it_counts_to_the_right() -> None:
+    """Grafana takes a chart without a version for one from before 11.1, converts its series, and shows none of them.
+
+    An axis takes the unit of what is drawn unless it has its own.
+    """
+    charts = [p for board in build.dashboards().values() for p in board["panels"] if p["type"] == "xychart"]
+    assert len(charts) == 10
+    for chart in charts:
+        assert chart["pluginVersion"] == "11.1.0", chart["title"]
+        own = {
+            o["matcher"]["options"]: {p["id"] for p in o["properties"]}
+            for o in chart["fieldConfig"]["overrides"]
+        }
+        for pair in chart["options"]["series"]:
+            assert {"unit", "custom.axisLabel"} <= own[pair["x"]["matcher"]["options"]], chart["title"]
+
+
 def test_titles_of_the_five() -> None:
     """Links of the console and of provisioning go by these."""
     assert {name: (one["uid"], one["title"]) for name, one in build.dashboards().items()} == {

@@ -101,3 +101,12 @@ def test_tokens_a_chunk_are_of_those_who_had_chunks() -> None:
     )
     assert level["tokens_per_chunk"] == 2.5
     assert level["empty"] == 1
+
+
+def test_gaps_between_chunks() -> None:
+    """10, 15 and 5 ms, of requests that succeeded."""
+    failed = streamed("f", 10, [20, 99], 2, outcome=Outcome.FAILED)
+    gaps = one_level(streamed("a", 10, [20, 30, 45], 3), streamed("b", 10, [20, 25], 2), failed)[
+        "chunk_gap_ms"
+    ]
+    assert (gaps["n"], gaps["mean"], gaps["median"], gaps["max"]) == (3, 10.0, 10.0, 15.0)

@@ -63,7 +63,7 @@ PROVIDERS: Final = only(
             "type": "array",
             "items": only(
                 {"name": TEXT, "type": {"const": "file"}, "options": only({"path": {"pattern": "^/"}}, foldersFromFilesStructure={"const": False})},
-                orgId={"const": 1}, folder=TEXT, folderUid={"pattern": "^[a-zA-Z0-9_-]{1,40}$"}, disableDeletion={"type": "boolean"},
+                orgId={"const": 1}, folder=TEXT, disableDeletion={"type": "boolean"},
                 editable={"type": "boolean"}, allowUiUpdates={"type": "boolean"},
                 updateIntervalSeconds={"type": "integer", "minimum": 1},
             ),

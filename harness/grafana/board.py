@@ -55,7 +55,7 @@ class Dashboard:
 
 
 def dashboard(plan: Dashboard) -> Json:
-    """As Grafana reads it: a classic dashboard, schema 41, which 11 to 13 convert by themselves where they want another."""
+    """As Grafana reads it: a classic dashboard, schema 41, which 11.1 to 13 convert by themselves where they want another."""
     return {
         "annotations": {"list": annotations(events=plan.of_one_run)},
         "description": plan.description,

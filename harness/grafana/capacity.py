@@ -43,7 +43,7 @@ def _over_load(title: str, unit: str, description: str, columns: dict[str, str])
         no_value=_NONE_YET,
         transformations=(_BY_RUN,),
         overrides=(
-            override("load", custom__axisLabel=_LOAD),
+            override("load", unit="none", custom__axisLabel=_LOAD),
             override(one, displayName=f"{_RUN_NAME} {one}" if more else _RUN_NAME),
             *(override(name, displayName=f"{_RUN_NAME} {name}", **_DASHED) for name in more),
         ),
@@ -67,7 +67,7 @@ def _against_latency(title: str, unit: str, formula: str, figure: str, limit: st
         no_value=_NONE_YET,
         transformations=(_A_BY_RUN,),
         overrides=(
-            override("system", unit="count:tokens/s", custom__axisLabel="system output tokens/s"),
+            override("system", unit="short", custom__axisLabel="system output tokens/s"),
             override("latency", displayName=_RUN_NAME),
             fixed("SLO", "red", custom__show="lines", custom__lineWidth=1),
         ),

@@ -56,7 +56,7 @@ def _over_time(title: str, unit: str, description: str, value: str, of: tuple[st
         no_value="choose a run and a baseline",
         transformations=(_join("AB"), _join("CD")),
         overrides=(
-            override("s", unit="s", custom__axisLabel="since load began"),
+            override("s", unit="none", custom__axisLabel="seconds since load began"),
             fixed(_ITS, "blue"),
             fixed(_THEIRS),
         ),
@@ -106,6 +106,11 @@ _FIGURES: Final = (
 )
 _NAMES: Final = tuple(name for name, *_ in _FIGURES)
 _APART: Final = 0.02  # below this a change has no colour
+# Of a level that only one of the two has; Grafana calculates it all the same.
+_NO_CHANGE: Final = {
+    "type": "special",
+    "options": {"match": "nan", "result": {"text": "-", "color": "text", "index": 0}},
+}
 
 
 def _levels(run: str, mark: str) -> Query:
@@ -141,6 +146,7 @@ def _change(name: str, *, more_is_better: bool) -> dict[str, Any]:
         decimals=1,
         custom__cellOptions={"type": "color-text"},
         thresholds=steps(low, ((-_APART, "text"), (_APART, high))),
+        mappings=[_NO_CHANGE],
     )
 
 

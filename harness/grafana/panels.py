@@ -1,7 +1,7 @@
 """Panels: plain values to what Grafana reads.
 
 The rule: a panel says what its number is: title, unit, and a description with the formula, who counted, and what is wrong with
-it; none of them has a default. Only panels that every Grafana from 11 to 13 brings along.
+it; none of them has a default. Only panels that every Grafana from 11.1 to 13 brings along.
 
 Pure: no names of measurements here, and no places (`harness.grafana.board`).
 """
@@ -33,6 +33,8 @@ Json = dict[str, Any]
 COLOURS: Final = {"p10": "light-blue", "p50": "blue", "p90": "yellow", "p95": "orange", "p99": "red"}
 GREY: Final = "#808080"
 _DRAWN: Final = ("timeseries", "xychart")
+# Whose form its options have. A chart that does not say so is taken for one from before it, and its series are converted to none.
+_XY_VERSION: Final = "11.1.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,9 @@ def stat(
 ) -> Panel:
     """One large number a query, the latest. `field`: its column, for tables and texts; `line`: with its course behind it."""
     # Measured texts would be as large as the tile is wide, and then wider than it with another font.
-    size = {"text": {"valueSize": 32}} if unit == "string" else {}
+    size: Json = {"text": {"valueSize": 32}} if unit == "string" else {}
+    if len(queries) > 1:  # one below the other, both as large: side by side, or measured, one of them is tiny
+        size = {"text": {"titleSize": 14, "valueSize": 22}}
     options: Json = {
         "reduceOptions": {
             "calcs": ["lastNotNull"],
@@ -130,7 +134,7 @@ def stat(
         "colorMode": "value",
         "graphMode": "area" if line else "none",
         "justifyMode": "center",
-        "orientation": "auto",
+        "orientation": "horizontal" if len(queries) > 1 else "auto",
         "textMode": "auto",
         "wideLayout": True,
         "showPercentChange": False,
@@ -223,6 +227,7 @@ def placed(panel: Panel) -> Json:
         colour = {"mode": "palette-classic" if panel.kind in _DRAWN else "thresholds"}
     return {
         "type": panel.kind,
+        **({"pluginVersion": _XY_VERSION} if panel.kind == "xychart" else {}),
         "title": panel.title,
         "description": panel.description,
         "datasource": DATASOURCE,

@@ -136,8 +136,9 @@ apiVersion: 1
 providers:
   - name: tokenswarm
     orgId: 1
+    # By its title alone: the alert rules make this folder first, under a uid of Grafana's own choice. With another uid here Grafana
+    # makes a second one of that title, or, as 11.0, does not start (github.com/grafana/grafana/issues/125079 and 87889).
     folder: {FOLDER}
-    folderUid: {FOLDER}
     type: file
     disableDeletion: true
     editable: true
