@@ -230,8 +230,10 @@ def test_a_run_without_a_level_has_no_verdict_to_be_proud_of():
     assert summary["verdict"] == {
         "status": "invalid",
         "reasons": [
-            "nothing was measured: load ended before all users were up (-r a second, 1 unless given) or before the "
-            "warm-up was over; give a higher -r, or a longer -t"
+            (
+                "nothing was measured: load ended before all users were up (-r a second, 1 unless given) or before the "
+                "warm-up was over; give a higher -r, or a longer -t"
+            )
         ],
     }
     interrupted = summarise(ramp, [], run_id="x", incomplete=["interrupted"])["verdict"]
