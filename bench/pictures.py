@@ -2,8 +2,8 @@
 
     python bench/pictures.py docs/images/table.png -- .venv/bin/tokenswarm demo --server llamacpp
 
-The command is run, its tables and its verdict are drawn by Chromium; nothing is edited but for the lines before the first
-table, which are left out. Take it on a quiet machine: the picture shows what was measured, its doubts included.
+The command is run, its table and its verdict are drawn by Chromium; nothing is edited but that the lines before the run's own
+head are left out. Take it on a quiet machine: the picture shows what was measured, its doubts included.
 """
 
 import argparse
@@ -64,10 +64,10 @@ def main() -> int:
 
 
 def tables_of(said: str) -> list[str]:
-    """The lines from the heads of the first table on: the three lines above the first rule of dashes."""
+    """The lines from the run's own head on, `tokenswarm  RUN  MODEL  HOST`: none if it had no table."""
     lines = [line.rstrip() for line in said.splitlines()]
-    rule = next((at for at, line in enumerate(lines) if re.fullmatch(r"-+( +-+)+", line)), None)
-    return [] if rule is None else lines[max(rule - 2, 0) :]
+    head = next((at for at, line in enumerate(lines) if re.match(r"tokenswarm  \S+  ", line)), None)
+    return [] if head is None else lines[head:]
 
 
 def draw(browser: str, lines: list[str], picture: Path) -> None:
@@ -107,7 +107,7 @@ def coloured(line: str) -> str:
         return f"<b>{safe}</b>"
     if re.fullmatch(r"-+( +-+)+", line):
         return f"<i>{safe}</i>"
-    return re.sub(r"^(verdict: )(valid)", r"\1<em>\2</em>", safe)
+    return re.sub(r"^(verdict: )(VALID)", r"\1<em>\2</em>", safe)
 
 
 def size_of(picture: Path) -> tuple[int, int]:

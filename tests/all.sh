@@ -1,13 +1,14 @@
 #!/bin/sh
-# All tests, as `make test` runs them: first those that may go on side by side, then one after another those of real runs by the clock.
+# All tests, as `make test` runs them: nearly all side by side, a module in one process; then, one after another, those by the
+# clock that want the machine for themselves (`alone`). More processes than cores, for most of a run is waiting.
 # $1: Python; the rest goes to pytest, both times.
 python=$1
 shift
 export TOKENSWARM_REQUIRE_REAL=1
-"$python" -m pytest -n 3 --dist loadfile -m beside "$@"
+"$python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not alone" "$@"
 first=$?
 [ "$first" -gt 1 ] && [ "$first" -ne 5 ] && exit "$first"  # Ctrl-C, or nothing that pytest understands; 5: none were chosen
-"$python" -m pytest -m "not beside" "$@"
+"$python" -m pytest -m alone "$@"
 second=$?
 [ "$second" -eq 5 ] && [ "$first" -ne 5 ] && second=0
 [ "$second" -ne 0 ] && exit "$second"

@@ -9,7 +9,6 @@ finds becomes an `@example`, which both then keep.
 """
 
 import os
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -31,54 +30,39 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-# Modules whose tests may go on beside others: what they look at is the same on a busy machine. All others go one after
-# another, since a real run that is squeezed says so, and a stamp that is late is late.
-BESIDE: Final = (
-    *("test_web_*", "test_chat*", "test_by_hand", "test_allowed_hosts", "test_key_origin", "test_pulse"),
+# Modules that take longest, as `--durations=0` had it: they are begun first, so that none is left running at the end.
+LONG: Final = (
     *(
-        "test_report_*",
-        "test_compare*",
-        "test_export*",
-        "test_bundle*",
         "test_docs",
-        "test_*_doc",
-        "test_*_docs",
+        "test_locust_run",
+        "test_web_form",
+        "test_web_results_page",
+        "test_faults",
+        "test_scraper",
     ),
     *(
-        "test_architecture",
-        "test_options",
-        "test_campaign_table",
-        "test_texts",
-        "test_prefixes",
-        "test_prompts",
+        "test_guard_runs",
+        "test_distributed",
+        "test_arrival_runs",
+        "test_decode",
+        "test_serve_backend",
+        "test_web_login",
     ),
     *(
-        "test_fuzz",
-        "test_breaker",
-        "test_id_prompts",
-        "test_segment",
-        "test_plan",
-        "test_datasets*",
-        "test_traces",
+        "test_grafana",
+        "test_web_change",
+        "test_run_tgi",
+        "test_run_maritaca",
+        "test_run_sambastudio",
+        "test_influx_faults",
     ),
-    *(
-        "test_briefing",
-        "test_walks",
-        "test_hearsay",
-        "test_figure_columns",
-        "test_known_costs",
-        "test_package",
-        "test_init",
-    ),
-    *("test_adding_a_backend", "test_reproduce", "test_influx_po*", "test_influx_tally", "test_search"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them (`-m beside`); tests/all.sh has more of it."""
-    for item in items:
-        if any(fnmatch(item.path.stem, name) for name in BESIDE) and item.path.parent.name != "real":
-            item.add_marker("beside")
+    """Long modules first; real servers of the machine's own size before them."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: (item.path.parent.name != "real", order.get(item.path.stem, len(order))))
 
 
 @pytest.fixture(scope="module")

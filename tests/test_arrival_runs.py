@@ -261,6 +261,7 @@ def test_the_same_seed_makes_the_same_requests(going: Mapping[int, Future[Any]])
     assert sorted(map(len, told.values())) == [1] + [3] * 30
 
 
+@pytest.mark.alone
 @with_each
 def test_stop_on_the_page_ends_a_level_there(runs: Runs) -> None:
     """What was due until then was sent, but what its process was just being kept from, and went on to its end; the window ends with the stop."""

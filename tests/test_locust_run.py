@@ -29,6 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("locustfile", "mode"), [("openai.py", "chat"), ("openai.py", "completions"), ("llamacpp.py", "native")]
 )
@@ -72,6 +73,7 @@ def test_a_sweep_agrees_with_the_server_request_by_request(
     )  # two of six wait for a slot
 
 
+@pytest.mark.alone
 def test_load_is_whole_all_through_its_windows(tmp_path: Path, server: Server) -> None:
     """At every moment of a window exactly `level` requests are in flight, but for the turn between two."""
     done = run(

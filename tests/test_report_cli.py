@@ -191,5 +191,6 @@ def test_a_crashed_run_is_incomplete(tmp_path: Path, capsys: pytest.CaptureFixtu
     """From its journal, with 5, in any form."""
     directory = started(tmp_path, [record("r1")])
     directory.journal.close()
+    directory.held.let_go()
     assert report(directory.path, "--markdown") == 5
     assert "These results are incomplete" in capsys.readouterr().out

@@ -124,6 +124,7 @@ def test_a_sweep_ends_when_the_system_is_saturated(tmp_path: Path, server: Serve
     assert f"saturated at {full['title']}" in done.out
 
 
+@pytest.mark.alone
 def test_steady_state_begins_when_an_injected_ramp_ends(tmp_path: Path) -> None:
     """Somebody else's requests hold six slots for the first seconds: `--warmup auto` leaves them out of all figures.
 

@@ -203,6 +203,7 @@ def test_no_request_is_counted_in_two(plays: dict[str, Done], name: str) -> None
         assert before["start_ns"] < before["end_ns"] < after["start_ns"] < after["end_ns"]
 
 
+@pytest.mark.alone
 @CLOSED
 def test_each_segment_holds_its_users(plays: dict[str, Done], name: str) -> None:
     """By the server's log: as many under way in each window as there were users, less what a client takes in between."""
