@@ -318,6 +318,14 @@ def test_the_command_line_starts_light(module: str) -> None:
     assert done.stdout == "[]\n"
 
 
+def test_what_is_for_after_the_load_is_not_read_before_it() -> None:
+    """A locustfile brings no pandas: a worker never needs it, and the web UI's pages come with the web UI."""
+    late = ("pandas", "pyarrow", "plotly", "transformers", "harness.web.tokens", "harness.outputs")
+    code = f"import sys, harness.users; print([name for name in {late!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
 def test_only_those_who_are_said_to_bring_locust() -> None:
     """Everything else may be used from a script, whose process stays as it is: Locust patches any that imports it."""
     others = [
