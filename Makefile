@@ -88,7 +88,7 @@ clean: ## Remove what the targets made, results excepted
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "tokenswarm needs Python 3.11 or newer; none was found (make PYTHON=/path/to/python3.11 ...)" >&2; exit 2; }
 	@echo "making $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 
 # One stamp a lock file: installed anew only when the lock or the package's metadata changes.
 $(VENV)/%.done: requirements/%.lock pyproject.toml | $(VENV)/bin/python

@@ -66,8 +66,9 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: what was given is not what it should be, or the disk refused. Nothing is lost.
     """
-    directory, run = args.directory, results.load_run(args.directory)
+    directory = args.directory
     refuse_held(directory)
+    run = results.load_run(directory)
     paths = _journals(directory, args.journals, str(run["run_id"]))
     from harness import maritaca, outputs, rows, tables  # noqa: PLC0415  # pandas takes a second to import
 

@@ -82,11 +82,14 @@ def _impossible(requests: pd.DataFrame) -> int:
     return int(np.count_nonzero(np.any(longer, axis=0)))
 
 
-def of_no_level(rows: int, levels: Sequence[object], incomplete: Sequence[str]) -> Iterator[Finding]:
-    """That requests were sent and none of them measured, if nothing else says why."""
-    if rows and not levels and not incomplete:
-        reason = "nothing was measured: load ended before all users were up (-r a second, 1 unless given)"
-        yield "invalid", f"{reason} or before the warm-up was over; give a higher -r, or a longer -t"
+def of_no_level(rows: int, levels: Sequence[object]) -> Iterator[Finding]:
+    """That requests were sent and none of them measured."""
+    if rows and not levels:
+        reason = "nothing was measured: load ended before all users were up and past their warm-up"
+        yield (
+            "invalid",
+            f"{reason}; unless it was stopped, give a longer -t, or a higher -r (1 a second if not given)",
+        )
 
 
 def of_level(level: Mapping[str, Any], *, timed: bool, own_ends: bool) -> Iterator[Finding]:

@@ -2,11 +2,12 @@
 
 Measuring a text takes some 1,600 short counts: seconds by a server's routes, more through a slow line. A tokenizer with its
 chat template is known by its counts of some forty texts that together hold every word and sentence (`_samples`); so no name, version
-or address has to be believed. Costs only predict (`harness.prompts`): every prompt is counted before load, whatever a file said.
+or address has to be believed. Costs predict (`harness.prompts`): prompts built before load are counted one by one; what is composed under
+load rests on them, so a file is believed only if it is of the text's own words.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 import msgspec
 import orjson
 
+from harness.errors import ConfigError
 from harness.files import as_json, cache_dir, write
 from harness.prompts import Costs, measure_text
 from harness.record import TokenSource
@@ -35,8 +37,12 @@ def of(sizer: Sizer, text: Text) -> Costs:
     """
     if sizer.source is TokenSource.ESTIMATED:  # counted in a moment, and by length alone
         return measure_text(sizer, text)
-    path = cache_dir() / "costs" / f"{_name(sizer, text)}.json"
-    found = _read(path, text)
+    try:
+        counts = [sizer.count(sample) for sample in _samples(text)]
+        path = cache_dir() / "costs" / f"{_name(text, counts)}.json"
+    except (ConfigError, RuntimeError):  # a server that takes no long texts; a machine without a home
+        return measure_text(sizer, text)
+    found = _read(path, text, counts[0])
     if found is None:
         found = measure_text(sizer, text)
         with suppress(OSError):  # a cache that cannot be written costs time and nothing else
@@ -45,9 +51,8 @@ def of(sizer: Sizer, text: Text) -> Costs:
     return found
 
 
-def _name(sizer: Sizer, text: Text) -> str:
+def _name(text: Text, counts: list[int]) -> str:
     """A digest of the text and of what the tokenizer makes of it."""
-    counts = [sizer.count(sample) for sample in _samples(text)]
     said = [_FORMAT, text.name, text.joint, text.lexicon, text.sentences(), counts]
     return hashlib.sha256(orjson.dumps(said)).hexdigest()[:32]
 
@@ -62,11 +67,23 @@ def _samples(text: Text) -> Iterator[str]:
         yield text.lexicon[0] + "".join(sentences[at : at + _CHUNK])
 
 
-def _read(path: Path, text: Text) -> Costs | None:
+def _read(path: Path, text: Text, overhead: int) -> Costs | None:
     """None: there is no such file, or it is not what was written."""
     try:
         found = msgspec.convert(orjson.loads(path.read_bytes()), Costs, strict=False)
     except (OSError, ValueError):  # msgspec's and orjson's errors are ValueErrors
         return None
-    whole = found.text == text.name and len(found.sentences) in {0, len(text.sentences())}
-    return found if whole and found.first and found.inner else None
+    words, sentences = set(text.lexicon), found.sentences
+    whole = (
+        (found.text, found.overhead) == (text.name, overhead)
+        and _are_of(found.first, words)
+        and _are_of(found.inner, {text.joint + word for word in words})
+        and (not sentences or (len(sentences) == len(text.sentences()) and min(sentences) > 0))
+    )
+    return found if whole else None
+
+
+def _are_of(by_cost: Mapping[int, Sequence[str]], words: set[str]) -> bool:
+    return bool(by_cost) and all(
+        cost > 0 and some and words.issuperset(some) for cost, some in by_cost.items()
+    )

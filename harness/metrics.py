@@ -92,15 +92,11 @@ def summarise(
     requests = requests.drop(columns=_UNUSED, errors="ignore")
     named = _named(_levels(requests, streams, windows, drop_under or 0), points, unsent)
     entries = passes.with_intervals(judgement.levels(named, requests, windows, slos))
-    seen = chain(
-        doubts.of_table(requests, streams, planned),
-        doubts.of_no_level(len(requests), entries, incomplete),
-        _of_levels(entries, planned, own_ends=own_ends),
-    )
+    seen = chain(doubts.of_table(requests, streams, planned), _of_levels(entries, planned, own_ends=own_ends))
     return {
         "schema": SCHEMA,
         "run_id": run_id,
-        "verdict": doubts.verdict([*findings, *_of_missing(incomplete), *seen]),
+        "verdict": doubts.verdict([*findings, *_of_missing(incomplete, requests, entries), *seen]),
         "complete": not incomplete,
         "incomplete": list(incomplete),
         "totals": _totals(requests, planned, sum((unsent or {}).values())),
@@ -121,8 +117,12 @@ def _named(
     return loadpoint.ordered(loadpoint.entry(one["level"], points, unsent) | one for one in found)
 
 
-def _of_missing(incomplete: Iterable[str]) -> Iterator[Finding]:
-    return (("invalid", f"incomplete: {reason}") for reason in incomplete)
+def _of_missing(
+    incomplete: Sequence[str], requests: pd.DataFrame, entries: Sequence[object]
+) -> Iterator[Finding]:
+    yield from (("invalid", f"incomplete: {reason}") for reason in incomplete)
+    if not incomplete:
+        yield from doubts.of_no_level(len(requests), entries)
 
 
 def _of_levels(

@@ -8,6 +8,7 @@ prepared when it is started, since its options may have been changed in the form
 import os
 import signal
 import sys
+import traceback
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from itertools import count
@@ -134,7 +135,17 @@ def _init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: o
     finally:
         for one in signals:
             signal.signal(one, _ENDS[one])
-    session.listen()
+    _listen(session)
+
+
+def _listen(session: Session) -> None:
+    """Locust logs what a listener raises and goes on: here with a web UI that nobody guards, and a run that nobody follows."""
+    try:
+        session.listen()
+    except Exception:  # noqa: BLE001  whatever it is
+        traceback.print_exc()
+        session.refuse()
+        sys.exit(1)
 
 
 def _begin_by_itself(session: Session, settings: Settings) -> None:

@@ -128,7 +128,7 @@ class RunDirectory:
             ConfigError: the disk refused; the journals are kept for `rebuild`.
         """
         self.journal.close()
-        lost = self.journal.dropped
+        kept, lost = self.journal.kept, self.journal.dropped
         run = load_run(self.path) | {
             "planned": planned,
             "unsent": unsent,
@@ -144,10 +144,9 @@ class RunDirectory:
             run["workers"] = [dict(worker) for worker in workers]
         from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
 
-        with self.held:
-            return outputs.from_journals(
-                self.path, run, self.journal.kept, count_tokens, counted_by, keep=keep
-            )
+        summary = outputs.from_journals(self.path, run, kept, count_tokens, counted_by, keep=keep)
+        self.held.let_go()
+        return summary
 
 
 def rebuild(
@@ -165,8 +164,8 @@ def rebuild(
     """
     from harness import outputs  # noqa: PLC0415  pandas is not for the time of load
 
-    run = load_run(run_dir)
     refuse_held(run_dir)
+    run = load_run(run_dir)
     journals = sorted(run_dir.glob("journal*.jsonl"))
     if not journals and not (run_dir / "requests.parquet").is_file():
         raise ConfigError(

@@ -170,6 +170,7 @@ class Run:
             try:
                 self._end()
             finally:
+                self.directory.held.let_go()
                 self.ended.set()
 
     def prepared(self) -> None:

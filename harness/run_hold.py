@@ -9,7 +9,6 @@ import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 from harness.errors import ConfigError
 
@@ -23,19 +22,13 @@ class Hold:
         self._fd: int | None = None
         with suppress(OSError):
             self._fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)  # it is new: at most somebody is just asking
 
     def let_go(self) -> None:
         """Its run is over."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.let_go()
 
     def __del__(self) -> None:
         self.let_go()
@@ -47,7 +40,10 @@ def refuse_held(directory: Path) -> None:
     Raises:
         ConfigError: it goes on, here or in another process.
     """
-    asked = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        asked = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # whoever reads it next will say why
+        return
     try:
         fcntl.flock(asked, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

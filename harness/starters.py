@@ -5,6 +5,7 @@ somebody has changed is not written over unless asked to: where one such file is
 """
 
 import argparse
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
     wanted = {target: content for name in names for target, content in _ours(name, folder)}
     try:
         new = [target for target, content in wanted.items() if not _holds(target, content)]
-        _check(folder, [target for target in new if target.exists()], force=args.force)
+        _check(folder, [target for target in new if os.path.lexists(target)], force=args.force)
         for target in new:
             target.parent.mkdir(parents=True, exist_ok=True)
             files.write(target, wanted[target])

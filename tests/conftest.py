@@ -9,6 +9,7 @@ finds becomes an `@example`, which both then keep.
 """
 
 import os
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,10 @@ __all__ = ["browser", "influx", "tab"]  # influx has kept what it needs of the e
 for variable in list(os.environ):
     if variable.lower().endswith("_proxy") or variable.startswith(("INFLUXDB_", "GRAFANA_")):
         del os.environ[variable]
+
+# A shell that starts something in the background has it ignore Ctrl-C, and what that starts inherits this.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile(

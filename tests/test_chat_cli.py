@@ -215,7 +215,6 @@ class Terminal:
         os.close(self._ours)
 
 
-@pytest.mark.alone
 def test_at_a_terminal_ctrl_c_stops_an_answer_and_a_second_ends(scripted: ChatServer) -> None:
     """What had come stays and goes along; the server sees the client go; at the prompt Ctrl-C ends."""
     terminal = Terminal("--host", scripted.url)

@@ -165,11 +165,15 @@ def code(cell: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> list[Any]:
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What Locust's parser and ours make of each command: (backend, mode, stream) of its user classes."""
     cases = []
+    (own,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    reader = tmp_path_factory.mktemp("own") / "reader.py"
+    reader.write_text(own, encoding="utf-8")
     for example in LOCUST:
-        one = example.replaced("-f", str(ROOT / example.given("-f")))
+        given = example.given("-f")
+        one = example.replaced("-f", str(reader if given == reader.name else ROOT / given))
         cases.append([dict(example.environment), list(one.words[1:])])
     done = subprocess.run(
         [sys.executable, "-c", READER],

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import orjson
 import pytest
 
 from harness import known_costs
+from harness.errors import ConfigError
+from harness.files import as_json
 from harness.prompts import measure_text
 from harness.record import TokenSource
 from harness.sizers import EstimatingSizer
@@ -65,20 +70,60 @@ def test_texts_are_known_apart() -> None:
     assert {known_costs.of(sizer, find(name)).text for name in ("en", "pt", "en")} == {"en", "pt"}
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [b"", b"[]", b"{", b'{"overhead":3,"first":{},"inner":{}}', b'{"overhead":3,"first":{"1":["a"]},"inner":{"1":["a"]},"sentences":[4]}'],
-    ids=["empty", "list", "half", "wordless", "short"],
-)  # fmt: skip
+def whole() -> dict[str, Any]:
+    """A file as it is written."""
+    found: dict[str, Any] = orjson.loads(as_json(msgspec.to_builtins(measure_text(Counting(), ENGLISH))))
+    return found
+
+
+DAMAGED: dict[str, bytes] = {
+    "empty": b"",
+    "a list": b"[]",
+    "half": as_json(whole())[:1000],
+    "no words": as_json(whole() | {"first": {}, "inner": {}}),
+    "no words of a cost": as_json(whole() | {"first": {"1": []}}),
+    "words that cost nothing": as_json(whole() | {"inner": {"0": [" the"], "1": [" and"]}}),
+    "somebody's words": as_json(whole() | {"first": {"1": ["exfiltrate"]}}),
+    "words without their space": as_json(whole() | {"inner": {"1": ["the"]}}),
+    "another overhead": as_json(whole() | {"overhead": 99}),
+    "another text": as_json(whole() | {"text": "pt"}),
+    "few sentences": as_json(whole() | {"sentences": [4]}),
+    "sentences for nothing": as_json(whole() | {"sentences": [0] * 811}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_file_is_measured_anew(cache: Path, damage: bytes) -> None:
-    """And mended."""
-    whole = known_costs.of(Counting(), ENGLISH)
+    """And mended. Such a file must neither be sent as a prompt nor keep a prompt from ever being full."""
+    measured = known_costs.of(Counting(), ENGLISH)
     (file,) = cache.iterdir()
     file.write_bytes(damage)
-    assert known_costs.of(Counting(), ENGLISH) == whole
-    again = Counting()
-    assert known_costs.of(again, ENGLISH) == whole
+    anew, again = Counting(), Counting()
+    assert known_costs.of(anew, ENGLISH) == measured
+    assert anew.calls > 1000
+    assert known_costs.of(again, ENGLISH) == measured
     assert again.calls < 50
+
+
+class Short(Counting):
+    """A server that takes no more than 500 characters at a time."""
+
+    def count(self, text: str) -> int:
+        if len(text) > 500:
+            raise ConfigError("POST /tokenize gave 413")
+        return super().count(text)
+
+
+def test_a_server_that_takes_short_texts_only_is_measured_each_time(cache: Path) -> None:
+    """What it refuses is our acquaintance, not the run."""
+    assert known_costs.of(Short(), ENGLISH) == measure_text(Counting(), ENGLISH)
+    assert not cache.exists()
+
+
+def test_a_machine_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in some containers."""
+    monkeypatch.setattr(known_costs, "cache_dir", lambda: Path("~nobody-of-that-name").expanduser())
+    assert known_costs.of(Counting(), ENGLISH) == measure_text(Counting(), ENGLISH)
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(cache: Path) -> None:

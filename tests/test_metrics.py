@@ -231,8 +231,8 @@ def test_a_run_without_a_level_has_no_verdict_to_be_proud_of():
         "status": "invalid",
         "reasons": [
             (
-                "nothing was measured: load ended before all users were up (-r a second, 1 unless given) or before the "
-                "warm-up was over; give a higher -r, or a longer -t"
+                "nothing was measured: load ended before all users were up and past their warm-up; unless it was stopped, "
+                "give a longer -t, or a higher -r (1 a second if not given)"
             )
         ],
     }

@@ -285,6 +285,7 @@ def test_a_disk_that_refuses_at_the_end_keeps_the_journal(tmp_path, monkeypatch,
             finished(directory)
     assert (directory.path / "journal.jsonl").exists()
     assert not list(directory.path.glob(".*"))
+    directory.held.let_go()
     assert rebuild(directory.path)["totals"]["offered"] == len(records)
     assert sorted(p.name for p in directory.path.iterdir()) == ALL_FILES
 

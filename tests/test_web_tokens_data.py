@@ -221,6 +221,7 @@ def test_levels_are_the_summarys_in_the_end(seen: Seen) -> None:
     assert run["report"] == f"results/{run['id']}/report"
 
 
+@pytest.mark.alone
 def test_a_finished_level_is_within_a_hundredth_while_load_runs(seen: Seen) -> None:
     """What was told last before the results were written; counts are the same."""
     live = next(look for look in reversed(seen.viewer.looks) if look["run"]["state"] == "writing")
