@@ -81,6 +81,7 @@ def _check_times(frame: pd.DataFrame, held_ms: float) -> None:
     assert (frame.ttft_ms - frame.server_prefill_ms).median() < 20 + held_ms
 
 
+@pytest.mark.alone
 def test_long_answers_take_the_servers_time_to_5_percent(tmp_path: Path, llamacpp_server: Server) -> None:
     """Where 20 ms are little: E2E against prefill and decode, TPOT against the server's own rate."""
     done = run(
