@@ -1,6 +1,6 @@
 """The picture of a run's table for the README: what a command says on its console, as a terminal shows it.
 
-    python bench/pictures.py docs/images/table.png -- .venv/bin/tokenswarm demo --server llamacpp
+    python bench/pictures.py docs/images/table.png -- .venv/bin/tokenswarm demo
 
 The command is run, its table and its verdict are drawn by Chromium; nothing is edited but that the lines before the run's own
 head are left out. Take it on a quiet machine: the picture shows what was measured, its doubts included.
