@@ -19,6 +19,7 @@ from harness.errors import ConfigError
 from harness.files import as_json, cache_dir, write
 from harness.prompts import Costs, measure_text
 from harness.record import TokenSource
+from harness.server_sizer import NoAnswer
 from harness.sizers import Sizer
 from harness.texts import Text
 
@@ -40,6 +41,8 @@ def of(sizer: Sizer, text: Text) -> Costs:
     try:
         counts = [sizer.count(sample) for sample in _samples(text)]
         path = cache_dir() / "costs" / f"{_name(text, counts)}.json"
+    except NoAnswer:
+        raise
     except (ConfigError, RuntimeError):  # a server that takes no long texts; a machine without a home
         return measure_text(sizer, text)
     found = _read(path, text, counts[0])

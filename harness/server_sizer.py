@@ -30,6 +30,10 @@ class RouteMissing(ConfigError):
     """The server answers but has no such route: another tokenizer may be chosen."""
 
 
+class NoAnswer(ConfigError):
+    """The server cannot be asked, or did not answer in time: another question would fare no better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Routes:
     """A server's routes below `base`, asked through `asked`, which carries its API key.
@@ -46,7 +50,8 @@ class Routes:
 
         Raises:
             RouteMissing: there is no such route, or it does not answer with JSON.
-            ConfigError: it cannot be asked, or refuses.
+            NoAnswer: it cannot be asked.
+            ConfigError: it refuses.
         """
         response = self._send(f"{self.base}{route}", body)
         where = f"POST {self.base}{route}"
@@ -76,7 +81,7 @@ class Routes:
             except requests.RequestException as error:
                 # llama.cpp drops a connection after 100 requests or some idle seconds; a second try opens anew.
                 if attempt == 2 or not isinstance(error, dropped):
-                    raise ConfigError(f"POST {url} failed ({reason(error)}); is the server up?") from error
+                    raise NoAnswer(f"POST {url} failed ({reason(error)}); is the server up?") from error
         raise AssertionError("unreachable")
 
 

@@ -13,6 +13,7 @@ from harness.errors import ConfigError
 from harness.files import as_json
 from harness.prompts import measure_text
 from harness.record import TokenSource
+from harness.server_sizer import NoAnswer
 from harness.sizers import EstimatingSizer
 from harness.texts import find
 
@@ -118,6 +119,22 @@ def test_a_server_that_takes_short_texts_only_is_measured_each_time(cache: Path)
     """What it refuses is our acquaintance, not the run."""
     assert known_costs.of(Short(), ENGLISH) == measure_text(Counting(), ENGLISH)
     assert not cache.exists()
+
+
+class Hung(Counting):
+    """A server that no longer answers."""
+
+    def count(self, text: str) -> int:
+        self.calls += 1
+        raise NoAnswer("POST /tokenize failed (timed out); is the server up?")
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once() -> None:
+    """A minute is enough to wait before the run ends with that line."""
+    hung = Hung()
+    with pytest.raises(NoAnswer, match="is the server up"):
+        known_costs.of(hung, ENGLISH)
+    assert hung.calls == 1
 
 
 def test_a_machine_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
