@@ -26,6 +26,8 @@ from harness import arrivals, rows, traces
 from harness.servers.process import free_port
 from harness.timetable import Timetable
 
+pytestmark = pytest.mark.alone  # all of it, for its tests share the runs
+
 SEED = 7
 LENGTH_S = 3
 GAP_S = 1 / 128  # of the trace, exact in binary and in decimals
@@ -261,7 +263,6 @@ def test_the_same_seed_makes_the_same_requests(going: Mapping[int, Future[Any]])
     assert sorted(map(len, told.values())) == [1] + [3] * 30
 
 
-@pytest.mark.alone
 @with_each
 def test_stop_on_the_page_ends_a_level_there(runs: Runs) -> None:
     """What was due until then was sent, but what its process was just being kept from, and went on to its end; the window ends with the stop."""

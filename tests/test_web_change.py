@@ -22,6 +22,8 @@ from web_site import Site, serving
 from harness import arrivals, rows
 from harness.timetable import Timetable
 
+pytestmark = pytest.mark.alone  # all of it, for its tests share the runs
+
 SECOND: Final = 1_000_000_000
 LONGER: Final = ("--output-tokens", "20")  # of SMALL's: answers of 0.4 s
 
@@ -203,7 +205,6 @@ def test_no_request_is_counted_in_two(plays: dict[str, Done], name: str) -> None
         assert before["start_ns"] < before["end_ns"] < after["start_ns"] < after["end_ns"]
 
 
-@pytest.mark.alone
 @CLOSED
 def test_each_segment_holds_its_users(plays: dict[str, Done], name: str) -> None:
     """By the server's log: as many under way in each window as there were users, less what a client takes in between."""

@@ -16,6 +16,8 @@ from web_site import Site, serving
 
 from harness.clock import unix_ns
 
+pytestmark = pytest.mark.alone  # all of it, for its tests share the runs
+
 Json = dict[str, Any]
 VLLM: Final = LOCUSTFILES / "vllm.py"
 SWEEP: Final = ("--levels", "2,4", "--requests-per-level", "30x", "--slo", "ttft_p95<1s")
@@ -221,7 +223,6 @@ def test_levels_are_the_summarys_in_the_end(seen: Seen) -> None:
     assert run["report"] == f"results/{run['id']}/report"
 
 
-@pytest.mark.alone
 def test_a_finished_level_is_within_a_hundredth_while_load_runs(seen: Seen) -> None:
     """What was told last before the results were written; counts are the same."""
     live = next(look for look in reversed(seen.viewer.looks) if look["run"]["state"] == "writing")
