@@ -5,10 +5,12 @@ from pathlib import Path
 
 import gevent
 import pytest
+from greenlets import until
 from influx_fake import Fake, hangs
 
 from harness.aside import aside
 from harness.clock import now_ns
+from harness.influx import outbox as outbox_module
 from harness.influx import sink as module
 from harness.influx.access import Access
 from harness.influx.lines import Encoder
@@ -123,6 +125,24 @@ def test_a_server_that_hangs_at_the_end_is_waited_for_and_told_of(
     assert said == ([] if hurried else [told])
     assert 0.2 <= flushed_s < 1.5 if hurried else 2.4 < flushed_s < 4
     assert closed_s < 1.5
+
+
+def test_a_server_that_is_back_at_the_end_has_all_that_was_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits a quarter of a minute before the next try is woken: what a worker says of its points is said after `flush`."""
+    monkeypatch.setattr(outbox_module, "BACKOFF_S", (1e6, 1e6))
+    said: list[str] = []
+    with Fake() as fake:
+        sink = opened(fake, tmp_path, said)
+        fake.down()
+        sink.follow(lambda at_ns: iter([LOAD.line(at_ns, {"level": 1})]))
+        sink.start()
+        until(lambda: sink.state.retries > 0)
+        fake.up()
+        assert sink.flush().lost == 0
+        sink.close()
+    assert of(fake, "llm_load")
 
 
 def test_where_load_never_began_nothing_is_waited_for(tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ class Sink:
         self._collect(unix_now_ns())
         self.put(last)
         self._add_state()
-        self._wait(self._patience_s)
+        self._outbox.hurry()
+        self._wait()
         self._is_slow = self._waits
         return self.state
 
@@ -112,11 +113,11 @@ class Sink:
     def _waits(self) -> bool:
         return self.state.queued + self.state.spooled > 0
 
-    def _wait(self, patience_s: float) -> None:
-        """Until all is sent, that time has passed, or somebody is in a hurry."""
-        began_ns, said = now_ns(), patience_s <= GONE_S
-        while self._waits and (passed_s := (now_ns() - began_ns) / 1e9) < patience_s:
-            if not said and passed_s > SAID_S:
+    def _wait(self) -> None:
+        """Until all is sent, it has taken too long, or somebody is in a hurry. A server that is back is waited for as any."""
+        began_ns, said = now_ns(), False
+        while self._waits and (passed_s := (now_ns() - began_ns) / 1e9) < (patience_s := self._patience_s):
+            if not said and patience_s > GONE_S and passed_s > SAID_S:
                 said = True
                 self._say(
                     f"waiting up to {patience_s:g} s for InfluxDB to take the last points; Ctrl-C ends that"
