@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 import requests
-from locust_runs import Result, finish, held_up_ms, journaled, run, simulator, start, truth, until
+from locust_runs import (
+    Result,
+    finish,
+    held_up_ms,
+    journaled,
+    run,
+    simulator,
+    start,
+    truth,
+    undisturbed,
+    until,
+)
 
 from harness.clock import ANCHOR_NS
 from harness.servers.process import Server, free_port
@@ -50,10 +61,20 @@ def test_the_highest_concurrency_is_the_number_of_slots(
     tmp_path: Path, server: Server, processes: int
 ) -> None:
     """Within one user; each step's records say what the live counts said; misses on the way are no error."""
-    done = run(
-        "vllm.py", tmp_path / "r", "--host", server.url, *ASK, *SLO,
-        "--search", "concurrency:2-16", "--requests-per-level", "8x", *(workers() if processes == 2 else ()),
-    )  # fmt: skip
+    load = ("--search", "concurrency:2-16", "--requests-per-level", "8x")
+    done = undisturbed(
+        lambda results: run(
+            "vllm.py",
+            results,
+            "--host",
+            server.url,
+            *ASK,
+            *SLO,
+            *load,
+            *(workers() if processes == 2 else ()),
+        ),
+        tmp_path,
+    )
     assert done.code == 0, done.err
     sought = done.summary["search"]
     assert sought["value"] == pytest.approx(SLOTS, abs=1)
@@ -74,10 +95,10 @@ def test_the_highest_concurrency_is_the_number_of_slots(
 
 def test_the_highest_rate_is_what_the_slots_can_serve(tmp_path: Path, server: Server) -> None:
     """Within the precision asked for, and the few requests by which a queue has to grow to be seen."""
-    done = run(
-        "vllm.py", tmp_path / "r", "--host", server.url, *ASK, *SLO, "--arrivals", "constant",
-        "--search", "rate:20-80,10%", "--seconds-per-level", "3s",
-    )  # fmt: skip
+    load = ("--arrivals", "constant", "--search", "rate:20-80,10%", "--seconds-per-level", "3s")
+    done = undisturbed(
+        lambda results: run("vllm.py", results, "--host", server.url, *ASK, *SLO, *load), tmp_path
+    )
     assert done.code == 0, done.err
     sought = done.summary["search"]
     assert 0.9 * LIMIT <= sought["value"] <= 1.05 * LIMIT
