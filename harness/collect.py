@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
     refuse_held(directory)
     run = results.load_run(directory)
     paths = _journals(directory, args.journals, str(run["run_id"]))
-    from harness import maritaca, outputs, rows, tables  # noqa: PLC0415  # pandas takes a second to import
+    from harness import maritaca_says, outputs, tables  # noqa: PLC0415  # pandas takes a second to import
 
     told = outputs.gather(directory, paths)
     run = with_collected(run, told, directory)
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
     )
     for line in _said(told, directory):
         print(line)
-    print(tables.maritaca(rows.load(directory / "requests.parquet", only=maritaca.COLUMNS), summary))
+    print(maritaca_says.of_run(directory, summary))
     print(tables.render(summary, run["settings"], run_dir=directory))
     return 0 if summary["complete"] else 5
 

@@ -77,8 +77,10 @@ def _decode(backend: Backend, received: Received, breathe: Callable[[], None], *
         if _is_whole(backend, head):
             _read_whole(backend, body.data, answer, complete=complete)
         else:
-            _read_stream(backend, body.data, answer, breathe, complete=complete, only_first=only_first)
-            if not answer.ends and "event-stream" not in _content_type(head):
+            is_named = "event-stream" in _content_type(head)
+            _read_events(backend, body.data, answer, breathe, complete=complete, only_first=only_first)
+            _judge_end(backend, answer, complete=complete, is_named=is_named)
+            if not answer.ends and not is_named:
                 _explain(answer, _content_type(head), body.data)
     answer.response_id, answer.finish_reason = _word(answer.response_id), _word(answer.finish_reason)
     answer.times = body.arrivals_ns(answer.ends)
@@ -103,16 +105,14 @@ def _seconds(said: str) -> float | None:
     return float(said) if plain else None
 
 
-def _read_stream(
-    backend: Backend, data: bytes, answer: Answer, breathe: Breath, *, complete: bool, only_first: bool
-) -> None:
-    _read_events(backend, data, answer, breathe, complete=complete, only_first=only_first)
-    closed = backend.ends_on_close and bool(answer.ends)  # a login page ends on close too
-    if answer.done and not (answer.ends or answer.finish_reason or answer.output_tokens is not None):
-        answer.fail(
-            ErrorClass.BAD_STREAM, "the stream ended with nothing in it: no text, no count, no reason"
-        )
-    if not answer.done and not (complete and (answer.finish_reason or closed)):
+def _judge_end(backend: Backend, answer: Answer, *, complete: bool, is_named: bool) -> None:
+    """Of a stream, which `Content-Type` has called one (`is_named`) or not."""
+    closed = complete and backend.ends_on_close and (is_named or bool(answer.ends))  # a login page closes too
+    has_said = bool(answer.ends or answer.finish_reason) or answer.output_tokens is not None
+    if (answer.done or closed) and not has_said:
+        why = "the stream ended with nothing in it: no text, no count, no reason"
+        answer.fail(ErrorClass.BAD_STREAM, why)
+    if not (answer.done or closed or (complete and answer.finish_reason)):
         # [DONE] is a convention some servers leave out; a finish reason in a body that ended as HTTP says
         # it should is an end mark too.
         answer.fail(ErrorClass.TRUNCATED, "the stream ended without its end mark")

@@ -195,16 +195,14 @@ class Run:
         )
 
     def tables(self) -> str:
-        """The console's tables: ours, then Maritaca's with their formulas."""
-        from harness import maritaca, rows, tables  # noqa: PLC0415  # pandas is for after the load
+        """The console's tables: Maritaca's, where the run is for those, then ours."""
+        from harness import maritaca_says, tables  # noqa: PLC0415  # pandas is for after the load
 
         if self.summary is None:
             return ""
-        theirs = tables.maritaca(
-            rows.load(self.directory.path / "requests.parquet", only=maritaca.COLUMNS), self.summary
-        )
-        ours = tables.render(self.summary, self._stored(), run_dir=self.directory.path)
-        return f"\n{theirs}\n{ours}"
+        place, settings = self.directory.path, self._stored()
+        theirs = f"{maritaca_says.of_run(place, self.summary)}\n" if maritaca_says.is_asked(settings) else ""
+        return f"\n{theirs}{tables.render(self.summary, settings, run_dir=place)}"
 
     def last_words(self) -> list[str]:
         """What a user has to know of the end, below all tables."""

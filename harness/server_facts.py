@@ -6,7 +6,7 @@ is the backend's to say. A server that lacks one is no error; what could not be 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,12 +91,7 @@ def ask_server(
     if any_name:
         _note_other_name(questions, model, models)
     if chosen is None and backend.needs_model and not is_llama:
-        why = f" ({questions.notes[0]})" if questions.notes else ""
-        where = target.url(backend.models) if backend.models else str(target)
-        raise ConfigError(
-            f"--model is missing and {where} lists none{why}: give the model's id, "
-            "and see that --host is the API's base URL"
-        )
+        raise ConfigError(_no_model(backend, target, questions.notes))
     forces = backend.forces_length
     return Facts(
         chosen or learnt.model,
@@ -168,6 +163,16 @@ def _wait_until_ready(
             told = time.monotonic()
             say(f"{target} {doing}; waiting up to {deadline - told:.0f} s")
         time.sleep(_RETRY_S)
+
+
+def _no_model(backend: Backend, target: Target, notes: Sequence[str]) -> str:
+    if backend.models is None:
+        return f"--model is missing, and backend {backend.name!r} has no list of models: give its id"
+    why = f" ({notes[0]})" if notes else ""
+    return (
+        f"--model is missing and {target.url(backend.models)} lists none{why}: give the model's id, "
+        "and see that --host is the API's base URL"
+    )
 
 
 def _choose_model(wanted: str | None, listed: list[str], *, any_name: bool) -> str | None:

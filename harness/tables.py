@@ -1,15 +1,12 @@
 """The report of a run for a terminal and a pipeline's log: a summary in `harness.grid`'s plain tables.
 
 A dash stands for what was not measured, one with a star for what so few requests do not carry (`harness.carried`). Every column's window and unit is said in the header; nothing is
-computed here but the three statistics of Maritaca's tables.
+computed here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
-import pandas as pd
 
 from harness import (
     arrival_says,
@@ -22,31 +19,20 @@ from harness import (
     segment_says,
     server_says,
 )
-from harness import maritaca as theirs
 from harness.grid import NULL, Group, clean, columns, number, wrap
 from harness.report import beside as report_beside
 from harness.report import client as report_client
 from harness.report import server as report_server
 from harness.report import slo as report_slo
 from harness.report import workers as report_workers
-from harness.windows import Floats, floats
 
-__all__ = ["maritaca", "render"]
+__all__ = ["render"]
 
 _LEGEND: Final = (
     "system: tokens that arrived inside the level's window, of all requests, over its length.  per request: one "
     "stream's tokens/s after its first token.  TTFT, TPOT, E2E, tokens/request (means): successful requests sent "
     "inside the window."
 )
-
-_THEIR_FORMULAS: Final = (
-    "generated_tps = output tokens / t_gen.  total_tps = (prompt + output tokens) / T.  System tokens = prompt and "
-    "output tokens of a wave / median T of the wave.  T: the client's end-to-end time."
-)
-_THEIR_CLOCK: Final = (
-    "t_gen: the server's own decode time for {} requests, the client's E2E - TTFT for {}, not known for {}."
-)
-_THEIR_FILTER: Final = "Answers of fewer than {} tokens are {}; their script drops those of fewer than 100."
 
 
 def render(
@@ -88,48 +74,6 @@ def render(
     lines += ["", *_verdict(summary["verdict"], width)]
     place = run_dir or Path(str(settings.get("results_dir") or "results")) / summary["run_id"]
     lines += ["", f"results: {clean(place)}"]
-    return "\n".join(lines) + "\n"
-
-
-def maritaca(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 110) -> str:
-    """Maritaca's two tables with their formulas (`harness.maritaca`), over successful measured requests."""
-    ok = requests[(requests["phase"] == "measure") & (requests["outcome"] == "ok")]
-    ok = ok[~(floats(ok["output_tokens"]) < (summary.get("drop_answers_under") or 0))]
-    levels = [level for level in summary["levels"] if level["concurrency"]]
-    if not levels:  # waves are of a number of users
-        return ""
-    own, total, system, notes = [], [], [], []
-    for level in levels:
-        rows = ok[ok["level"] == level["level"]]
-        waves, left = theirs.system_tokens(rows, int(level["concurrency"]))
-        own.append(_three(theirs.generated_tps(rows)))
-        total.append(_three(theirs.total_tps(rows)))
-        system.append([*_three(waves)[1:], str(len(waves))])
-        if left:
-            notes.append(
-                f"Level {loadpoint.short(level)}: {left} of {len(rows)} requests fill no wave, or are uncounted: left out."
-            )
-    users: Group = ("", ("concurrency",), [[loadpoint.short(level)] for level in levels])
-    names = ("mean", "median", "std")
-    lines = [
-        "Maritaca's tables: tokens/s of one request",
-        *columns([users, ("generated_tps", names, own), ("total_tps", names, total)], width),
-        "",
-        "Maritaca's tables: System tokens, prompt and output tokens/s of a wave of `concurrency` requests",
-        *columns([users, ("System tokens", ("median", "std", "waves"), system)], width),
-        "",
-    ]
-    timed = theirs.server_timed(ok)
-    by_client = int((ok["server_decode_ms"].isna() & ok["ttft_ms"].notna()).sum())
-    limit = summary.get("drop_answers_under")
-    kept = _THEIR_FILTER.format(limit or 100, "left out, as --drop-answers-under asks" if limit else "kept")
-    for note in (
-        _THEIR_FORMULAS,
-        _THEIR_CLOCK.format(timed, by_client, len(ok) - timed - by_client),
-        kept,
-        *notes,
-    ):
-        lines += wrap(note, width)
     return "\n".join(lines) + "\n"
 
 
@@ -285,11 +229,3 @@ def _failures(failures: Sequence[Mapping[str, Any]], width: int) -> list[str]:
 def _verdict(verdict: Mapping[str, Any], width: int) -> list[str]:
     reasons = (wrap(reason, width, "  - ", "    ") for reason in verdict["reasons"])
     return [f"verdict: {verdict['status'].upper()}", *(line for reason in reasons for line in reason)]
-
-
-def _three(values: Floats) -> list[str]:
-    """Mean, median, sample std."""
-    if not len(values):
-        return [NULL] * 3
-    std = float(values.std(ddof=1)) if len(values) > 1 else None
-    return [number(float(values.mean())), number(float(np.median(values))), number(std)]

@@ -40,7 +40,7 @@ def judge(client: Client, ask: Ask, say: Callable[[str], None]) -> None:
     """
     alone = replace(client, id_prefix="trial-", keep=lambda *_: None)
     slot = Slot(level=1, repeat=1, phase=Phase.WARMUP)
-    url = client.target.url(client.backend.path)
+    url = client.target.url(client.backend.request(ask).path)  # a model's name may be part of it
     say(f"a trial request first: POST {url}")
     for _ in range(TRIES):
         record = alone.run(ask, slot, name="trial", scheduled_ns=now_ns(), prompt_tokens=None)

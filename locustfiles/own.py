@@ -20,6 +20,7 @@ class Traveller(LLMUser):
     """Asks about cities, and now and then has a document summed up."""
 
     backend = "openai"  # the dialect that the server speaks: openai, llamacpp, vllm, tgi, sambanova, ...
+    api_mode = "chat"  # one of that dialect's modes: the table of docs/backends.md. Left out, the first one
     wait_time = between(0.1, 0.3)  # seconds of thought between requests; without it the next follows at once
     # Of requests without a text of their own, in tokens: mean and standard deviation. A number does as well.
     # The options --prompt-tokens and --output-tokens win.

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
 import report  # noqa: E402
 
-from harness import files, maritaca, rows, tables  # noqa: E402
+from harness import files, maritaca, maritaca_says, rows  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -59,4 +59,4 @@ def test_a_column_alone_is_the_column_of_the_whole(made: tuple[Path, report.Repo
     assert set(few.columns) == set(maritaca.COLUMNS)
     pd.testing.assert_frame_equal(few, whole[list(few.columns)])
     summary = files.from_json(made[0] / "summary.json")
-    assert tables.maritaca(few, summary) == tables.maritaca(whole, summary) != ""
+    assert maritaca_says.render(few, summary) == maritaca_says.render(whole, summary) != ""

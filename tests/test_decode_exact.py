@@ -329,6 +329,20 @@ def test_an_error_event_ends_nothing() -> None:
         assert (answer.text, answer.done) == ("a", True)
 
 
+def test_a_stream_that_has_no_end_mark_may_hold_nothing() -> None:
+    """Its body was whole, so the network is not to blame; a page that ends as it does is still shown, a cut one is cut."""
+    closing = replace(SSE, ends_on_close=True)
+    nothing = (ErrorClass.BAD_STREAM, "the stream ended with nothing in it: no text, no count, no reason")
+    silent = events('{"t":""}', '{"t":""}')
+    assert failure(decode(closing, received(silent))) == nothing
+    assert failure(decode(closing, received(b""))) == nothing
+    assert failure(decode(closing, received(silent + events('{"t":"a"}')))) == (None, None)
+    cut = (ErrorClass.TRUNCATED, "the stream ended without its end mark")
+    assert failure(decode(closing, received(silent + events('{"t":"a"}'), cut=1))) == cut
+    page = (ErrorClass.TRUNCATED, "a body of type 'text/html' and no stream: log in")
+    assert failure(decode(closing, received(b"log in", fields="Content-Type: text/html\r\n"))) == page
+
+
 def test_half_an_event_is_a_cut_stream_and_garbage_in_the_middle_is_garbage() -> None:
     """Whether the body was over or not."""
     begun = events('{"t":"a"}')

@@ -278,8 +278,10 @@ def test_an_example_runs(results: dict[int, Future[Result]], at: int, example: E
     assert summary["totals"]["succeeded"] == summary["totals"]["offered"] == len(requests) >= 2
     assert requests.ttft_ms.notna().all() == example.streams
     assert requests.ttft_ms.isna().all() != example.streams
-    by_tokenizer = example.backend == "maritalk" or example.given("--api-mode") == "legacy"
-    assert ("tokenizer" in rows_of(GUIDE, "backend", "`--api-mode`")[example.backend][4]) >= by_tokenizer
+    who_counts = rows_of(GUIDE, "backend", "`--api-mode`")[example.backend][4]
+    by_tokenizer = (
+        f"`{example.given('--api-mode')}` streams: tokenizer" in who_counts or who_counts == "tokenizer"
+    )
     assert set(requests.token_source) == {"tokenizer" if by_tokenizer else "server"}
     if limit := example.given("--drop-answers-under"):
         assert summary["drop_answers_under"] == int(limit)

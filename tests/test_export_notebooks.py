@@ -19,7 +19,7 @@ import pytest
 from synthetic_run import BASE_NS, record
 from synthetic_run import run as synthetic
 
-from harness import export, rows, tables
+from harness import export, maritaca_says, rows
 from harness.journal import Window
 from harness.record import Outcome, RequestRecord, TokenSource
 
@@ -345,7 +345,7 @@ def test_maritacas_statements_make_the_consoles_figures_of_it(run_dir: Path) -> 
             statistics.stdev(again[level])
         )
     [summary] = [json.loads((run_dir / "summary.json").read_text())]
-    shown = tables.maritaca(rows.load(run_dir / "requests.parquet"), summary)
+    shown = maritaca_says.render(rows.load(run_dir / "requests.parquet"), summary)
     for level in (1, 2, 4):
         lines = [line.split() for line in shown.splitlines() if line.strip().startswith(f"{level} ")]
         [own, waves] = [[float(cell) for cell in line] for line in lines]

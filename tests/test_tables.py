@@ -11,10 +11,12 @@ from harness.errors import ErrorClass
 from harness.grid import clean, columns, number
 from harness.journal import Window
 from harness.length_says import lengths
+from harness.maritaca_says import is_asked
+from harness.maritaca_says import render as maritaca
 from harness.metrics import summarise
 from harness.record import Outcome, Phase, RequestRecord
 from harness.rows import load, write
-from harness.tables import maritaca, render
+from harness.tables import render
 
 S = 1_000_000_000
 
@@ -459,3 +461,20 @@ def test_workers_names_are_cut_and_cleaned(sweep, width):
     assert {110: "?[31meeeeeeeee...eeeeeeeeeeeeeee", 60: "?[31me...eeeeeee"}[width] in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    ("backend", "refill", "limit", "asked"),
+    [
+        ("vllm", "steady", None, False),
+        ("maritalk", "steady", None, True),
+        ("maritalk-2023", "steady", None, True),
+        ("maritaca", "steady", None, True),
+        ("vllm", "waves", None, True),
+        ("vllm", "steady", 100, True),
+    ],
+)
+def test_who_gets_maritacas_tables(backend: str, refill: str, limit: int | None, *, asked: bool) -> None:
+    """Who runs Maritaca's servers, or their script's experiment; nobody else reads two tables before the one of the run."""
+    users = {"A": {"backend": "vllm"}, "B": {"backend": backend}}
+    assert is_asked({"users": users, "refill": refill, "drop_answers_under": limit}) is asked

@@ -89,8 +89,7 @@ def _text(args: argparse.Namespace, summary: Mapping[str, Any], run: Mapping[str
 
     if args.markdown:
         return markdown.render(summary, run)
-    from harness import maritaca, rows, tables  # noqa: PLC0415
+    from harness import maritaca_says, tables  # noqa: PLC0415
 
-    requests = rows.load(args.directory / "requests.parquet", only=maritaca.COLUMNS)
-    theirs = tables.maritaca(requests, summary)
+    theirs = maritaca_says.of_run(args.directory, summary)
     return f"{theirs}\n{tables.render(summary, run['settings'], run_dir=args.directory)}\n"
