@@ -142,6 +142,8 @@ def test_a_streamed_run(tmp_path: Path, copy: Copy) -> None:
     assert 20 <= rows.ttft_ms.min() < 80
     assert 60 <= (rows.e2e_ms - rows.ttft_ms).median() < 300
     assert (rows.tpot_ms - (rows.e2e_ms - rows.ttft_ms) / 4).abs().max() < 0.001
+    (reason,) = [why for why in done.summary["verdict"]["reasons"] if "events carry" in why]
+    assert reason.removeprefix("level 2: ") in re.sub(r"\n *", " ", DOC)  # among what the document shows
     said = json.loads((done.directory / "run.json").read_bytes())["settings"]["users"]["Ollama"]
     assert (said["backend"], said["api_mode"], said["path"]) == ("ollama-native", "generate", "/api/generate")
     assert (said["server"]["model"], said["server"]["version"]) == ("gemma3:latest", "0.40.12")
