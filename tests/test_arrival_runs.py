@@ -26,8 +26,6 @@ from harness import arrivals, rows, traces
 from harness.servers.process import free_port
 from harness.timetable import Timetable
 
-pytestmark = pytest.mark.alone  # all of it, for its tests share the runs
-
 SEED = 7
 LENGTH_S = 3
 GAP_S = 1 / 128  # of the trace, exact in binary and in decimals
@@ -116,26 +114,27 @@ def _all_runs(folder: Path, workers: int, texts: Mapping[str, str]) -> tuple[Run
         if workers:
             options += ["--master", "--master-bind-port", str(on.port)]
         # The page takes no file's name but one that the process was started with.
-        master = on.locust("master", *options, "--arrivals", texts["trace"])
+        master = on.locust("master", *options, "--arrivals", texts.get("trace", "constant:60"))
         for _ in range(workers):
             on.worker("one")
         until(page.is_up)
         until(lambda: not workers or page.workers() == workers)
+        stop_ns: list[int] = []
         for number, (name, text) in enumerate(texts.items(), 1):
-            page.swarm(user_count=1, spawn_rate=1, host=server.url, arrivals=text, run_name=name)
+            form = {"run_time": "60s"} if name == STOPPED else {}
+            page.swarm(user_count=1, spawn_rate=1, host=server.url, arrivals=text, run_name=name, **form)
+            if name == STOPPED:
+                until(lambda: server.finished() > 40)
+                stop_ns.append(time.time_ns())
+                page.stop()
+                stop_ns.append(time.time_ns())
             until(partial(_has_ended, master, number))
-        seen, form = server.finished(), {"arrivals": "constant:60", "run_name": STOPPED, "run_time": "60s"}
-        page.swarm(user_count=1, spawn_rate=1, host=server.url, **form)
-        until(lambda: server.finished() > seen + 40)
-        stop_ns = [time.time_ns()]
-        page.stop()
-        stop_ns.append(time.time_ns())
-        until(partial(_has_ended, master, len(texts) + 1))
         assert "Traceback" not in "".join(node.err for node in on.nodes)
-        *ended, stopped = _ended(master)
-        found = {name: _shown(run, texts[name]) for name, run in zip(texts, ended, strict=True)}
-        last = replace(_shown(stopped, "constant:60", 60), stop_ns=(stop_ns[0], stop_ns[1]))
-        return {**found, STOPPED: last}, on, server.log
+        found = dict(zip(texts, _ended(master), strict=True))
+        if STOPPED in found:
+            last = replace(_shown(found[STOPPED], texts[STOPPED], 60), stop_ns=(stop_ns[0], stop_ns[1]))
+            return {STOPPED: last}, on, server.log
+        return {name: _shown(run, texts[name]) for name, run in found.items()}, on, server.log
 
 
 def _sweep(folder: Path) -> tuple[Result, Path]:
@@ -177,6 +176,16 @@ def going(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[int, Fut
     with ThreadPoolExecutor(len(WORKERS) + 1) as pool:
         stages = {many: pool.submit(_all_runs, folder / f"with{many}", many, texts) for many in WORKERS}
         yield {**stages, SWEEP: pool.submit(_sweep, folder / "sweep")}
+
+
+@pytest.fixture(scope="module")
+def stopped(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Mapping[int, Future[tuple[Runs, Stage, Path]]]]:
+    """A run from each number of workers that was ended on its page; all at once."""
+    folder, texts = tmp_path_factory.mktemp("stopped"), {STOPPED: "constant:60"}
+    with ThreadPoolExecutor(len(WORKERS)) as pool:
+        yield {many: pool.submit(_all_runs, folder / f"with{many}", many, texts) for many in WORKERS}
 
 
 @pytest.fixture
@@ -263,10 +272,15 @@ def test_the_same_seed_makes_the_same_requests(going: Mapping[int, Future[Any]])
     assert sorted(map(len, told.values())) == [1] + [3] * 30
 
 
-@with_each
-def test_stop_on_the_page_ends_a_level_there(runs: Runs) -> None:
+@pytest.mark.alone
+@pytest.mark.parametrize("workers", WORKERS)
+def test_stop_on_the_page_ends_a_level_there(
+    stopped: Mapping[int, Future[tuple[Runs, Stage, Path]]], workers: int
+) -> None:
     """What was due until then was sent, but what its process was just being kept from, and went on to its end; the window ends with the stop."""
+    runs, _, log = stopped[workers].result()
     shown = runs[STOPPED]
+    agree(shown.table, log)
     (level,) = shown.summary["levels"]
     count = len(shown.table)
     assert 40 < count < len(shown.due_ns)
