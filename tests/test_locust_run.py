@@ -119,8 +119,12 @@ def test_a_timed_run_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
     assert level["window_s"] == pytest.approx(
         3, abs=0.6
     )  # up to the stop, not to the last end at four seconds
-    assert level["system_output_tokens_per_s"] == pytest.approx(150, rel=0.1)
-    assert level["request_output_tokens_per_s"]["median"] == pytest.approx(50, rel=0.1)
+    served = truth(log)
+    pace = (
+        99e9 / (served.last_token_ns - served.first_token_ns)
+    ).median()  # 50 tokens/s, on a machine that is free
+    assert level["system_output_tokens_per_s"] == pytest.approx(3 * pace, rel=0.1)
+    assert level["request_output_tokens_per_s"]["median"] == pytest.approx(pace, rel=0.05)
 
 
 @pytest.mark.parametrize(
