@@ -31,7 +31,7 @@ class RouteMissing(ConfigError):
 
 
 class NoAnswer(ConfigError):
-    """The server cannot be asked, or did not answer in time: another question would fare no better."""
+    """The server did not answer in time: another question would have to be waited for as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Routes:
 
         Raises:
             RouteMissing: there is no such route, or it does not answer with JSON.
-            NoAnswer: it cannot be asked.
-            ConfigError: it refuses.
+            NoAnswer: it does not answer in time.
+            ConfigError: it cannot be asked, or refuses.
         """
         response = self._send(f"{self.base}{route}", body)
         where = f"POST {self.base}{route}"
@@ -81,7 +81,8 @@ class Routes:
             except requests.RequestException as error:
                 # llama.cpp drops a connection after 100 requests or some idle seconds; a second try opens anew.
                 if attempt == 2 or not isinstance(error, dropped):
-                    raise NoAnswer(f"POST {url} failed ({reason(error)}); is the server up?") from error
+                    kind = NoAnswer if isinstance(error, requests.Timeout) else ConfigError
+                    raise kind(f"POST {url} failed ({reason(error)}); is the server up?") from error
         raise AssertionError("unreachable")
 
 

@@ -55,7 +55,6 @@ LONG: Final = (
     ),
     *(
         "test_grafana",
-        "test_web_change",
         "test_run_tgi",
         "test_run_maritaca",
         "test_run_sambastudio",

@@ -10,6 +10,7 @@ from influx_fake import Fake, hangs
 
 from harness.aside import aside
 from harness.clock import now_ns
+from harness.influx import backlog
 from harness.influx import outbox as outbox_module
 from harness.influx import sink as module
 from harness.influx.access import Access
@@ -143,6 +144,31 @@ def test_a_server_that_is_back_at_the_end_has_all_that_was_told_of(
         assert sink.flush().lost == 0
         sink.close()
     assert of(fake, "llm_load")
+
+
+@pytest.mark.parametrize("fails", [{1, 2}, {3}], ids=["it comes back", "it stumbles once"])
+def test_who_takes_points_again_is_waited_for_to_the_end(
+    monkeypatch: pytest.MonkeyPatch, fails: set[int]
+) -> None:
+    """Six writes of 0.3 s: longer than a server is waited for that is gone, which this one is not."""
+    monkeypatch.setattr(module, "GONE_S", 0.8)
+    monkeypatch.setattr(backlog, "BATCH_LINES", 1)
+    monkeypatch.setattr(outbox_module, "HURRY_S", 0.1)
+    calls: list[int] = []
+
+    def send(_body: bytes, _lines: int) -> Answer:
+        calls.append(len(calls) + 1)
+        if calls[-1] in fails:
+            return Answer("again", 503, "away")
+        gevent.sleep(0.3)
+        return Answer("delivered", 204)
+
+    sink = Sink(Outbox(send, None, print), "r", "w", print)
+    sink.start()
+    sink.put([LOAD.line(at_ns, {"level": 1}) for at_ns in range(5)])
+    until(lambda: bool(calls))
+    assert sink.flush().lost == 0
+    sink.close()
 
 
 def test_where_load_never_began_nothing_is_waited_for(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_every_request_agrees_with_the_server(
         "--tokenizer", str(gpt2_folder),
     )  # fmt: skip
     assert done.code == 0, done.err
+    assert "Maritaca's tables" in done.out
     ours = done.requests
     both = ours.merge(truth(rigs[name].log), on="request_id", suffixes=("", "_true"))
     assert len(both) == len(ours) == 8

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
@@ -355,6 +356,14 @@ def test_no_model_and_no_list() -> None:
             f"--model is missing and {site.target}/v1/models lists none (GET /v1/models: 404): "
             "give the model's id, and see that --host is the API's base URL"
         )
+
+
+def test_a_backend_without_a_list_of_models() -> None:
+    """No address is shown that was never asked."""
+    own = replace(OPENAI, name="own", models=None, needs_model=True)
+    with serving({}) as site:
+        said = line(site.target, backend=own)
+    assert said == "--model is missing, and backend 'own' has no list of models: give its id"
 
 
 # -- the key

@@ -1,6 +1,7 @@
 """The one request before load, over a real socket: what passes, and what a user reads of what does not."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -8,7 +9,8 @@ import pytest
 from scripted import ANSWER, Conversation, serving
 
 from harness.backends import find
-from harness.backends.base import Ask, Backend
+from harness.backends.base import Ask, Backend, HttpRequest
+from harness.backends.openai import OpenAI
 from harness.client import Client
 from harness.engine import Engine
 from harness.errors import ConfigError
@@ -72,6 +74,26 @@ def test_an_answer_passes_and_nobody_hears_of_it() -> None:
     assert b"X-Request-Id: trial-" in trial.head
     assert b"Authorization: Bearer sk-1" in trial.head
     assert [body["max_tokens"] for body in trial.bodies] == [16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InThePath(OpenAI):
+    """A dialect whose model is part of the route."""
+
+    @property
+    def path(self) -> str:
+        return "/{model}/chat"
+
+    def request(self, ask: Ask) -> HttpRequest:
+        return HttpRequest("POST", f"/{ask.model}/chat", super().request(ask).body)
+
+
+def test_the_route_is_the_one_that_is_asked() -> None:
+    """With the model's name in it, as a person would ask it again."""
+    trial = Trial(reply(500, b"oops", "text/plain"), InThePath(mode="chat"))
+    assert trial.said == ["a trial request first: POST HOST/m/chat"]
+    assert trial.line == f"POST HOST/m/chat answered 500 to a trial request (oops){AFTER}"
+    assert trial.head.startswith(b"POST /m/chat ")
 
 
 AFTER = " (--preflight no sends the load all the same)"

@@ -26,6 +26,7 @@ SAY: Final = """(text => {
   field.value = text;
   field.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true, cancelable: true}));
 })"""
+FREE: Final = "!document.getElementById('send').disabled"  # a moment after the answer is there: before, Enter does nothing
 DONE: Final = "document.querySelectorAll('.said.model:not(.waits)').length"
 
 
@@ -70,7 +71,7 @@ def wait(tab: Tab, condition: str, limit_s: float = 20) -> None:
 def say(tab: Tab, words: str, answers: int) -> None:
     """Ask on the page, with Enter, and wait until there are so many answers."""
     tab.run(f"{SAY}({json.dumps(words)})")
-    wait(tab, f"{DONE} === {answers}")
+    wait(tab, f"{DONE} === {answers} && {FREE}")
 
 
 def troubles(tab: Tab, site: Site) -> list[str]:
@@ -258,7 +259,7 @@ def test_what_goes_along_is_what_was_said(site: Site, scripted: ChatServer, tab:
     tab.run(f"{SAY}('slow')")
     wait(tab, "document.querySelector('.log').textContent.includes('drop3 ')")
     tab.run("document.getElementById('stop').click()")
-    wait(tab, f"{DONE} === 3")
+    wait(tab, f"{DONE} === 3 && {FREE}")
     assert "Stopped: this is what had come." in tab.run("document.querySelector('.log').textContent")
     say(tab, "fail", 4)
     assert "Failed (http_server)" in tab.run("document.querySelector('.log').textContent")

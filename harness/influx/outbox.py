@@ -34,7 +34,7 @@ LINGER_S: Final = 0.2  # after the first line: more may come with it
 BACKOFF_S: Final = (0.5, 15.0)
 RETRY_AFTER_S: Final = 30.0  # the most that a server's word is followed
 MEND_S: Final = (10.0, 20.0)  # between tries of what somebody has to mend first
-HURRY_S: Final = 1.0  # between tries in a hurry
+HURRY_S: Final = 1.0  # between tries once pressed
 SPLITS: Final = 200  # how often refused batches are halved to find the lines that are at fault
 RECOVERIES: Final = 5  # of which the user is told
 
@@ -81,7 +81,7 @@ class Outbox:
         self._told: set[tuple[str, int | None]] = set()
         self._splits, self._recoveries = SPLITS, 0
         self._random = Random()  # not the one that a run's seed decides
-        self._more, self._closing, self._hurried = Event(), Event(), Event()
+        self._more, self._closing, self._pressed = Event(), Event(), Event()
         self._sender: gevent.Greenlet | None = None
 
     @property
@@ -113,16 +113,16 @@ class Outbox:
         """Begin to send."""
         self._sender = gevent.spawn(self._run)
 
-    def hurry(self) -> None:
+    def press(self) -> None:
         """The end is near: who waits to try again tries now, and from now on soon again."""
-        self._hurried.set()
+        self._pressed.set()
 
     def close(self, deadline_s: float) -> Delivery:
         """Send what can be sent in that time; what came of all lines. A second call only tells again."""
         if not self._closing.is_set():
             self._closing.set()
             self._more.set()
-            self.hurry()
+            self.press()
             if self._sender is not None:
                 self._sender.join(deadline_s)
             self._backlog.close()
@@ -185,7 +185,7 @@ class Outbox:
         return answer
 
     def _pause(self, answer: Answer, attempt: int) -> None:
-        """Wait before the next try: as the server says, else full jitter, which a hurry cuts short."""
+        """Wait before the next try: as the server says, else full jitter, which `press` cuts short."""
         if answer.retry_after_s is not None:
             gevent.sleep(min(answer.retry_after_s, RETRY_AFTER_S) + self._random.uniform(0, BACKOFF_S[0]))
             return
@@ -193,10 +193,10 @@ class Outbox:
         pause_s = self._random.uniform(0, min(most, least * 2 ** min(attempt, 10)))
         if answer.mendable:
             pause_s = self._random.uniform(*MEND_S)
-        if self._hurried.is_set():
+        if self._pressed.is_set():
             gevent.sleep(min(max(pause_s, HURRY_S / 10), HURRY_S))
         else:
-            self._hurried.wait(pause_s)
+            self._pressed.wait(pause_s)
 
     def _recovered(self) -> None:
         """Say so where trouble was said. Of a server that comes and goes all day only the beginning is told."""

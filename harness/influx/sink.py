@@ -87,7 +87,7 @@ class Sink:
         self._collect(unix_now_ns())
         self.put(last)
         self._add_state()
-        self._outbox.hurry()
+        self._outbox.press()
         self._wait()
         self._is_slow = self._waits
         return self.state
@@ -114,9 +114,10 @@ class Sink:
         return self.state.queued + self.state.spooled > 0
 
     def _wait(self) -> None:
-        """Until all is sent, it has taken too long, or somebody is in a hurry. A server that is back is waited for as any."""
-        began_ns, said = now_ns(), False
-        while self._waits and (passed_s := (now_ns() - began_ns) / 1e9) < (patience_s := self._patience_s):
+        """Until all is sent, it has taken too long, or somebody is in a hurry. A server that comes back is waited for longer."""
+        began_ns, said, patience_s = now_ns(), False, self._patience_s
+        while self._waits and (passed_s := (now_ns() - began_ns) / 1e9) < patience_s:
+            patience_s = max(patience_s, self._patience_s)
             if not said and patience_s > GONE_S and passed_s > SAID_S:
                 said = True
                 self._say(

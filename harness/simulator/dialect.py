@@ -2,7 +2,7 @@
 
 A dialect reads bodies and words replies; it opens no socket, keeps no clock and knows nothing of slots
 beyond what `Service` shows. To add one, write a file like `llamacpp.py` and name it in `speech.SPEECHES`.
-Who waits for it to be up asks `/health`: anything but 404 will do, a wanted key too.
+Who waits for it to be up asks `/health`, which answers 2xx, or 401 or 403 where it wants a key.
 
 Sampling options (temperature, top_p, stop strings ...) are accepted and change nothing: the text is random
 words, and its length comes from `planning`.

@@ -128,6 +128,7 @@ def _content(event: Event) -> str | None:
     return choice.get("text") or choice.get("delta", {}).get("content")  # type: ignore[no-any-return]
 
 
+@pytest.mark.alone
 def test_past_its_slots_requests_queue(tmp_path: Path, llamacpp_server: Server) -> None:
     """The knee: eight users on four slots wait for their first token, and then get it as fast as four do.
 
