@@ -6,7 +6,7 @@ python=$1
 shift
 export TOKENSWARM_REQUIRE_REAL=1
 unset PYTHONDONTWRITEBYTECODE  # a thousand processes begin here: a quarter of the suite's time would go into compiling
-"$python" -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not alone" "$@"
+"$python" -m pytest -n 5 --dist loadfile --no-loadscope-reorder -m "not alone" "$@"
 first=$?
 [ "$first" -gt 1 ] && [ "$first" -ne 5 ] && exit "$first"  # Ctrl-C, or nothing that pytest understands; 5: none were chosen
 # shellcheck disable=SC2046  # names of files, without spaces

@@ -4,14 +4,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import warm
 
 from harness import rows, seconds
 from harness.servers.process import Server, free_port, running
@@ -54,22 +56,30 @@ def start(
     locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}
 ) -> subprocess.Popen[str]:
     """Start Locust; `locustfile` is a path or a name in locustfiles/."""
-    path = LOCUSTFILES / locustfile  # an absolute path stays what it is
-    command = [sys.executable, "-m", "locust", "-f", str(path), "--results-dir", str(results), *options]
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not any(word in name for word in _NOT_OURS) and not name.lower().endswith("_proxy")
-    }
     return subprocess.Popen(
-        command,
+        [sys.executable, "-m", "locust", *_given(locustfile, results, options)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=clean | dict(env),
+        env=_clean(env),
         cwd=results.parent,
     )
+
+
+def _given(locustfile: str | Path, results: Path, options: Sequence[str]) -> list[str]:
+    path = LOCUSTFILES / locustfile  # an absolute path stays what it is
+    return ["-f", str(path), "--results-dir", str(results), *options]
+
+
+def _clean(env: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment but for what a run would heed, and with these."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not any(word in name for word in _NOT_OURS) and not name.lower().endswith("_proxy")
+    }
+    return kept | dict(env)
 
 
 def until(done: Callable[[], bool], timeout: float = 60) -> None:
@@ -102,8 +112,23 @@ def finish(process: subprocess.Popen[str], results: Path, timeout: float = 180) 
     return Result(process.returncode, out, err, results)
 
 
-def run(locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}) -> Result:
-    """Run Locust headless to its end."""
+def run(
+    locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}, timeout: float = 180
+) -> Result:
+    """Run Locust headless to its end, from a process that is warm (`warm`)."""
+    if any(name.startswith("PYTHON") for name in env):
+        return cold(locustfile, results, *options, env=env)
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = (Path(folder) / name for name in ("out", "err"))
+        given = _given(locustfile, results, ("--headless", *options))
+        code = warm.run(given, _clean(env), results.parent, out, err, timeout=timeout)
+        done = Result(-9 if code is None else code, out.read_text(), err.read_text(), results)
+    assert code is not None, f"Locust did not end in {timeout} s:\n{done.err[-3000:]}"
+    return done
+
+
+def cold(locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}) -> Result:
+    """The same as a user starts it."""
     return finish(start(locustfile, results, "--headless", *options, env=env), results)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from locust_runs import finish, held_up_ms, journaled, run, simulator, start, truth, until
+from locust_runs import cold, finish, held_up_ms, journaled, run, simulator, start, truth, until
 from recomputed import check
 
 from harness.servers.process import Server, free_port
@@ -39,7 +39,7 @@ def test_a_sweep_agrees_with_the_server_request_by_request(
     """Counts, order of clocks and TTFT are the simulator's own, joined by request id."""
     log = tmp_path / "truth.jsonl"
     with simulator(*FAST, "--log", str(log)) as server:
-        done = run(
+        done = cold(
             locustfile, tmp_path / "results", "--host", server.url, "--api-mode", mode, *SMALL,
             "--levels", "1,2,6", "--requests-per-level", "12", "--repeats", "2", "--warmup", "1",
         )  # fmt: skip
