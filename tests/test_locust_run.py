@@ -15,6 +15,7 @@ import requests
 from locust_runs import cold, finish, held_up_ms, journaled, run, simulator, start, truth, until
 from recomputed import check
 
+from harness.clock import ANCHOR_NS
 from harness.servers.process import Server, free_port
 
 FAST = ("--prefill-rate", "50000", "--step-base-ms", "2", "--step-per-seq-ms", "0.5", "--slots", "4")
@@ -119,12 +120,16 @@ def test_a_timed_run_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
     assert level["window_s"] == pytest.approx(
         3, abs=0.6
     )  # up to the stop, not to the last end at four seconds
-    served = truth(log)
-    pace = (
-        99e9 / (served.last_token_ns - served.first_token_ns)
-    ).median()  # 50 tokens/s, on a machine that is free
-    assert level["system_output_tokens_per_s"] == pytest.approx(3 * pace, rel=0.1)
+    served, told = truth(log), json.loads((done.directory / "run.json").read_bytes())
+    spans_ns = served.last_token_ns - served.first_token_ns
+    pace = (99e9 / spans_ns).median()  # 50 tokens/s, on a machine that is free
     assert level["request_output_tokens_per_s"]["median"] == pytest.approx(pace, rel=0.05)
+    ((begin, end),) = [
+        (window["start_ns"] - ANCHOR_NS, window["end_ns"] - ANCHOR_NS) for window in told["windows"]
+    ]
+    inside_ns = served.last_token_ns.clip(upper=end) - served.first_token_ns.clip(lower=begin)
+    tokens = (100 * inside_ns.clip(lower=0) / spans_ns).sum()  # about 150 a second
+    assert level["system_output_tokens_per_s"] == pytest.approx(1e9 * tokens / (end - begin), rel=0.03)
 
 
 @pytest.mark.parametrize(

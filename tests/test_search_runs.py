@@ -108,7 +108,8 @@ def test_the_highest_rate_is_what_the_slots_can_serve(tmp_path: Path, server: Se
     step_s = ((own.last_token_ns - own.first_token_ns) / 1e9 / (own.output_tokens - 1)).median()
     limit = SLOTS / (20 * step_s)
     assert 0.6 * LIMIT < limit < 1.02 * LIMIT
-    assert 0.87 * limit <= sought["value"] <= 1.08 * limit
+    least = 0.87 if held_up_ms(done.directory) < 60 else 0.7  # who is held up misses the SLO at a lower rate
+    assert least * limit <= sought["value"] <= 1.08 * limit
     assert sought["value"] < sought["first_miss"] <= 1.1 * sought["value"] * 1.001
     rates = [level["value"] for level in done.summary["levels"]]
     assert rates == sorted(rates)
