@@ -14,14 +14,14 @@ from harness.windows import Floats, floats
 
 __all__ = ["is_asked", "of_run", "render"]
 
-_THEIR_FORMULAS: Final = (
+_FORMULAS: Final = (
     "generated_tps = output tokens / t_gen.  total_tps = (prompt + output tokens) / T.  System tokens = prompt and "
     "output tokens of a wave / median T of the wave.  T: the client's end-to-end time."
 )
-_THEIR_CLOCK: Final = (
+_CLOCK: Final = (
     "t_gen: the server's own decode time for {} requests, the client's E2E - TTFT for {}, not known for {}."
 )
-_THEIR_FILTER: Final = "Answers of fewer than {} tokens are {}; their script drops those of fewer than 100."
+_FILTER: Final = "Answers of fewer than {} tokens are {}; their script drops those of fewer than 100."
 
 
 def is_asked(settings: Mapping[str, Any]) -> bool:
@@ -67,10 +67,10 @@ def render(requests: pd.DataFrame, summary: Mapping[str, Any], width: int = 110)
     timed = theirs.server_timed(ok)
     by_client = int((ok["server_decode_ms"].isna() & ok["ttft_ms"].notna()).sum())
     limit = summary.get("drop_answers_under")
-    kept = _THEIR_FILTER.format(limit or 100, "left out, as --drop-answers-under asks" if limit else "kept")
+    kept = _FILTER.format(limit or 100, "left out, as --drop-answers-under asks" if limit else "kept")
     for note in (
-        _THEIR_FORMULAS,
-        _THEIR_CLOCK.format(timed, by_client, len(ok) - timed - by_client),
+        _FORMULAS,
+        _CLOCK.format(timed, by_client, len(ok) - timed - by_client),
         kept,
         *notes,
     ):

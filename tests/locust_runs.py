@@ -122,9 +122,8 @@ def run(
         out, err = (Path(folder) / name for name in ("out", "err"))
         given = _given(locustfile, results, ("--headless", *options))
         code = warm.run(given, _clean(env), results.parent, out, err, timeout=timeout)
-        done = Result(-9 if code is None else code, out.read_text(), err.read_text(), results)
-    assert code is not None, f"Locust did not end in {timeout} s:\n{done.err[-3000:]}"
-    return done
+        assert code is not None, f"Locust did not end in {timeout} s:\n{err.read_text()[-3000:]}"
+        return Result(code, out.read_text(), err.read_text(), results)
 
 
 def cold(locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}) -> Result:
@@ -153,25 +152,6 @@ def held_up_ms(run: Path) -> float:
     """The most of a second for which the machine kept one process of this run from its work, by that one's own word."""
     own = seconds.load(run / "client.csv")
     return max(max(one.loop_lag_ms_max or 0.0, one.waited_ms or 0.0) for one in own)
-
-
-def undisturbed(once: Callable[[Path], Result], folder: Path, most_ms: float = 80, tries: int = 2) -> Result:
-    """The first of a few runs in which no process's loop was late by more, else the last: for what is sought by the clock.
-
-    Args:
-        once: one run, with its results there.
-        folder: for the results of all of them.
-        most_ms: of lateness at any moment.
-        tries: how many runs at most.
-    """
-    for number in range(tries):
-        done = once(folder / f"run{number}")
-        if done.code:
-            break
-        lags_ms = [one.loop_lag_ms_max or 0.0 for one in seconds.load(done.directory / "client.csv")]
-        if max(lags_ms, default=0.0) < most_ms:
-            break
-    return done
 
 
 def truth(log: Path) -> pd.DataFrame:

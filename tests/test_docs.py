@@ -43,14 +43,8 @@ PACE: Final = (
 )  # fmt: skip
 SIZES: Final = ("--prompt-tokens", "40", "--output-tokens", "8")
 SWEEP: Final = ("--levels", "2", "--requests-per-level", "6", "--repeats", "1", "--warmup", "0")
-TIMED: Final = (
-    "-u",
-    "2",
-    "-r",
-    "2",
-    "-t",
-    "3s",
-)  # Locust's time begins before its users do, on a busy machine by seconds
+# Locust's time begins before its users do, on a busy machine by seconds.
+TIMED: Final = ("-u", "2", "-r", "2", "-t", "3s")
 HEALTH: Final = {
     "maritalk": "/",
     "maritalk-2023": "/",

@@ -132,15 +132,8 @@ def test_a_timed_run_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
     assert level["system_output_tokens_per_s"] == pytest.approx(1e9 * tokens / (end - begin), rel=0.03)
 
 
-@pytest.mark.parametrize(
-    ("stop", "load"),
-    [
-        (signal.SIGINT, ("--levels", "2,4", "--requests-per-level", "50")),
-        (signal.SIGINT, ("-u", "2", "-r", "2")),
-        (signal.SIGTERM, ("--levels", "2,4", "--requests-per-level", "50")),
-        (signal.SIGHUP, ("-u", "2", "-r", "2")),
-    ],
-)
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("load", [("--levels", "2,4", "--requests-per-level", "50"), ("-u", "2", "-r", "2")])
 def test_interrupted_once_it_drains_and_writes(
     tmp_path: Path, stop: signal.Signals, load: tuple[str, ...]
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_task_that_blocks_the_loop_is_found_out(tmp_path: Path, server: Server
 
 
 @LINUX
+@pytest.mark.alone
 def test_a_client_that_nobody_squeezes_is_valid(tmp_path: Path, server: Server) -> None:
     """With --require-valid it exits 0, its seconds are all there, and its stamps are the kernel's."""
     done = run("openai.py", tmp_path / "r", "--host", server.url, *LOAD, "--require-valid")
@@ -181,8 +182,8 @@ def test_a_client_that_nobody_squeezes_is_valid(tmp_path: Path, server: Server) 
     assert client["stamp_source"] == "kernel"
     assert client["late_send_ms"]["n"] == sum(row.sends or 0 for row in rows) == len(done.requests)
     assert client["reads"] == sum(row.reads for row in rows) > 1_000
+    assert client["loop_lag_ms"]["n"] == pytest.approx(100 * client["seconds"], rel=0.1)
     status, reasons = told(done)
     if status != "valid" and client["waited_percent"]["worst_second"] > 15:
         pytest.skip(f"this machine is busy with other things just now: {status} {reasons}")
     assert (status, done.code) == ("valid", 0), reasons
-    assert client["loop_lag_ms"]["n"] == pytest.approx(100 * client["seconds"], rel=0.1)

@@ -280,12 +280,8 @@ def test_what_goes_along_is_what_was_said(site: Site, scripted: ChatServer, tab:
 def test_with_the_real_llamacpp(tmp_path: Path, tab: Tab) -> None:
     """Two turns on the page: figures, the server's own times, its memory of the conversation, medians; also on a telephone."""
     model = llamacpp.tiny_model(files.cache_dir())
-    longer = (
-        "--api-mode",
-        "chat",
-        "--extra-body",
-        '{"ignore_eos": true}',
-    )  # else it may end with its first token
+    # Else an answer may end with its first token.
+    longer = ("--api-mode", "chat", "--extra-body", '{"ignore_eos": true}')
     with (
         llamacpp.running_llamacpp(model, slots=2, context=4096) as server,
         serving(tmp_path, "--host", server.url, *longer, file=LOCUSTFILES / "llamacpp.py") as site,

@@ -31,6 +31,7 @@ __all__ = ["run"]
 _LIMIT: Final = 1_000_000  # bytes of a command line and an environment
 _real: Any = monkey.get_original("socket", "socket")
 _select: Any = monkey.get_original("select", "select")
+_making: Any = monkey.get_original("_thread", "allocate_lock")()
 _keeper: list["_Keeper"] = []
 
 
@@ -73,8 +74,9 @@ def run(
     Returns:
         Its exit code, negative for a signal's number; None where it took too long, and has been killed.
     """
-    if not _keeper:
-        _keeper.append(_Keeper())
+    with _making:  # two threads that begin at once share one
+        if not _keeper:
+            _keeper.append(_Keeper())
     reader, writer = os.pipe()
     try:
         with out.open("wb") as to_out, err.open("wb") as to_err:

@@ -95,7 +95,7 @@ class Backend(ABC):
     can_stream: bool = True
     can_answer_whole: bool = True
     framing: Framing = Framing.SSE
-    ends_on_close: bool = False  # no event marks the end of its streams, but the end of the body
+    ends_on_close: bool = False  # no event marks the end of its streams: the end of the body does
     auth_header: str = "Authorization"  # the API key travels as `header: scheme key` ...
     auth_scheme: str = "Bearer"  # ... or alone, where this is empty
     forces_length: bool | None = False  # can it be made to answer at full length? None: some servers can

@@ -145,7 +145,7 @@ def test_past_its_slots_requests_queue(tmp_path: Path, llamacpp_server: Server) 
     rows = done.requests[done.requests.phase == "measure"]
     swift = rows.groupby("level")[["ttft_ms", "tpot_ms"]].quantile(0.25)
     print("TTFT", ttft, "TPOT", tpot, swift)
-    assert ttft[8] > 2 * swift.ttft_ms[4]
+    assert ttft[8] > 3 * swift.ttft_ms[4]
     assert ttft[8] > 0.5 * 63 * swift.tpot_ms[8]  # the wait is for about one whole answer of another
     # Prompts of others come in between: a little more than at four.
     assert rows[rows.level == 8].tpot_ms.min() < 2 * tpot[4]
