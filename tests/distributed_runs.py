@@ -22,10 +22,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import pandas as pd
 import pytest
+import warm
 from hosts import Host, lan
 from locust_runs import LOCUSTFILES, Result, journaled, truth, until
 
@@ -74,7 +75,7 @@ BRISK = (
 class Node:
     """One process on one host; `results` is where its results go, if it has any."""
 
-    popen: subprocess.Popen[bytes]
+    popen: warm.Process | subprocess.Popen[bytes]
     host: Host
     results: Path
     output: Path  # its stdout; stderr is beside it
@@ -183,39 +184,49 @@ class Stage:
     ) -> Node:
         """Run a command on a host, in its folder."""
         host = self.hosts[name]
-        output = self.folder / f"{len(self.nodes)}-{name}.out"
-        clean = {
-            key: value
-            for key, value in os.environ.items()
-            if not re.search(r"API_KEY|LOCUST|TOKENSWARM|_proxy$", key, re.IGNORECASE)
-        }
-        with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
-            popen = subprocess.Popen(
+
+        def begin(out: IO[bytes], err: IO[bytes]) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
                 leashed([*host.prefix, *prefix, *command]),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                env=clean | dict(env),
+                env=_environment(env),
                 cwd=host.folder,
                 start_new_session=True,
             )
-        node = Node(popen, host, host.folder / "results", output)
+
+        return self._node(host, begin)
+
+    def _node(
+        self, host: Host, begin: Callable[[IO[bytes], IO[bytes]], warm.Process | subprocess.Popen[bytes]]
+    ) -> Node:
+        output = self.folder / f"{len(self.nodes)}-{host.name}.out"
+        with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
+            node = Node(begin(out, err), host, host.folder / "results", output)
         self.nodes.append(node)
         return node
 
-    def locust(self, name: str, *options: str, file: str = "", **how: Any) -> Node:
-        """Locust on a host, with the host's own place for results."""
-        command = (
-            sys.executable,
-            "-m",
-            "locust",
-            "-f",
-            file or self.file,
-            "--results-dir",
-            "results",
-            *options,
-        )
-        return self.start(name, *command, **how)
+    def locust(
+        self,
+        name: str,
+        *options: str,
+        file: str = "",
+        env: Mapping[str, str] = {},
+        prefix: Sequence[str] = (),
+        cold: bool = False,
+    ) -> Node:
+        """Locust on a host, with the host's own place for results; from a warm process (`warm`) where that can be."""
+        host = self.hosts[name]
+        words = ("-f", file or self.file, "--results-dir", "results", *options)
+        if cold or prefix or any(variable.startswith("PYTHON") for variable in env):
+            return self.start(name, sys.executable, "-m", "locust", *words, env=env, prefix=prefix)
+
+        def begin(out: IO[bytes], err: IO[bytes]) -> warm.Process:
+            network = host.network and (host.network, host.name)
+            return warm.start(words, _environment(env), host.folder, out, err, apart=True, network=network)
+
+        return self._node(host, begin)
 
     def master(self, *options: str, workers: int, **how: Any) -> Node:
         """A headless master that begins when so many workers are there."""
@@ -244,6 +255,15 @@ class Stage:
         command = (sys.executable, "-m", "harness", "collect", str(run), *map(str, journals))
         node = self.start("master", *command)
         return Result(node.end(), node.out, node.err, run.parent)
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not re.search(r"API_KEY|LOCUST|TOKENSWARM|_proxy$", name, re.IGNORECASE)
+    }
+    return kept | dict(more)
 
 
 @contextmanager

@@ -60,6 +60,7 @@ class Host:
     link: Link
     reach: Callable[["Host", int], tuple[str, int]]
     prefix: tuple[str, ...] = ()  # of a command that is to run here
+    network: str | None = None  # the path of its namespace, if it has one
 
 
 class _Port:
@@ -213,6 +214,7 @@ def lan(folder: Path, *names: str, plain: bool = False) -> Iterator[Mapping[str,
                 _Port(switch, f"port{number}"),
                 lambda host, port: (host.address, port),
                 _inside(space, name),
+                f"/run/netns/{space}",
             )
             for number, (name, space) in enumerate(zip(names, spaces, strict=True))
         }

@@ -54,15 +54,25 @@ class Result:
 
 def start(
     locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}
+) -> warm.Process | subprocess.Popen[str]:
+    """Start Locust, from a process that is warm (`warm`); `locustfile` is a path or a name in locustfiles/."""
+    if any(name.startswith("PYTHON") for name in env):
+        return start_cold(locustfile, results, *options, env=env)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        return warm.start(_given(locustfile, results, options), clean(env), results.parent, out, err)
+
+
+def start_cold(
+    locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}
 ) -> subprocess.Popen[str]:
-    """Start Locust; `locustfile` is a path or a name in locustfiles/."""
+    """The same as a user starts it."""
     return subprocess.Popen(
         [sys.executable, "-m", "locust", *_given(locustfile, results, options)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=_clean(env),
+        env=clean(env),
         cwd=results.parent,
     )
 
@@ -72,7 +82,7 @@ def _given(locustfile: str | Path, results: Path, options: Sequence[str]) -> lis
     return ["-f", str(path), "--results-dir", str(results), *options]
 
 
-def _clean(env: Mapping[str, str]) -> dict[str, str]:
+def clean(env: Mapping[str, str]) -> dict[str, str]:
     """This process's environment but for what a run would heed, and with these."""
     kept = {
         name: value
@@ -101,7 +111,7 @@ def journaled(results: Path, what: str = '"kind":"record"', run: str = "*") -> i
     return sum(file.read_text().count(what) for file in results.glob(f"{run}/journal*.jsonl"))
 
 
-def finish(process: subprocess.Popen[str], results: Path, timeout: float = 180) -> Result:
+def finish(process: warm.Process | subprocess.Popen[str], results: Path, timeout: float = 180) -> Result:
     """Wait for a Locust process."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -109,26 +119,19 @@ def finish(process: subprocess.Popen[str], results: Path, timeout: float = 180) 
         process.kill()
         out, err = process.communicate()
         raise AssertionError(f"Locust did not end in {timeout} s:\n{err[-3000:]}") from None
-    return Result(process.returncode, out, err, results)
+    return Result(process.wait(), out, err, results)
 
 
 def run(
     locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}, timeout: float = 180
 ) -> Result:
-    """Run Locust headless to its end, from a process that is warm (`warm`)."""
-    if any(name.startswith("PYTHON") for name in env):
-        return cold(locustfile, results, *options, env=env)
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = (Path(folder) / name for name in ("out", "err"))
-        given = _given(locustfile, results, ("--headless", *options))
-        code = warm.run(given, _clean(env), results.parent, out, err, timeout=timeout)
-        assert code is not None, f"Locust did not end in {timeout} s:\n{err.read_text()[-3000:]}"
-        return Result(code, out.read_text(), err.read_text(), results)
+    """Run Locust headless to its end."""
+    return finish(start(locustfile, results, "--headless", *options, env=env), results, timeout)
 
 
 def cold(locustfile: str | Path, results: Path, *options: str, env: Mapping[str, str] = {}) -> Result:
     """The same as a user starts it."""
-    return finish(start(locustfile, results, "--headless", *options, env=env), results)
+    return finish(start_cold(locustfile, results, "--headless", *options, env=env), results)
 
 
 @contextmanager

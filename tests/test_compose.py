@@ -26,7 +26,7 @@ import pytest
 import yaml
 from influx_servers import REMEDY, sources
 from jsonschema import Draft7Validator
-from locust_runs import simulator, start, until
+from locust_runs import simulator, start_cold, until
 
 import harness
 from harness.backends import BACKENDS
@@ -317,7 +317,7 @@ def test_the_master_starts_and_is_healthy(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
     assert _check("master", port) != 0
     options = ["--web-port", str(port), "--web-host", "127.0.0.1", *shlex.split(service["command"])]
-    process = start("openai.py", tmp_path / "results", *options, env=environment)
+    process = start_cold("openai.py", tmp_path / "results", *options, env=environment)
     try:
         until(lambda: process.poll() is not None or _check("master", port) == 0)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)

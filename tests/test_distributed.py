@@ -126,8 +126,8 @@ def clocks_apart(folder: Path) -> Shown:
     with stage(folder, *THREE) as on:
         server = on.simulator(*FAST)
         master = on.master("--host", server.url, *SWEEP, workers=3)
-        ahead = on.worker("one", file=_clock_off(folder / "ahead.py", 3600))
-        behind = on.worker("two", file=_clock_off(folder / "behind.py", -90))
+        ahead = on.worker("one", file=_clock_off(folder / "ahead.py", 3600), cold=True)
+        behind = on.worker("two", file=_clock_off(folder / "behind.py", -90), cold=True)
         return _end(on, server, master, ahead, behind, on.worker("three"))
 
 

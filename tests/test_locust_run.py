@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from locust_runs import cold, finish, held_up_ms, journaled, run, simulator, start, truth, until
+from locust_runs import cold, finish, held_up_ms, journaled, run, simulator, start_cold, truth, until
 from recomputed import check
 
 from harness.clock import ANCHOR_NS
@@ -139,7 +139,7 @@ def test_interrupted_once_it_drains_and_writes(
 ) -> None:
     """One Ctrl-C: in-flight requests finish, the results are written and marked, exit 5."""
     with simulator("--step-base-ms", "20", "--slots", "8") as server:
-        process = start(
+        process = start_cold(
             "openai.py",
             tmp_path / "r",
             "--headless",
@@ -172,7 +172,7 @@ def test_interrupted_once_it_drains_and_writes(
 def test_interrupted_twice_it_gives_up_what_is_in_flight(tmp_path: Path) -> None:
     """Two Ctrl-Cs: streams that would go on for a minute are cancelled and counted with what had come."""
     with simulator("--step-base-ms", "100", "--slots", "8") as server:
-        process = start(
+        process = start_cold(
             "openai.py",
             tmp_path / "r",
             "--headless",
@@ -207,7 +207,7 @@ def test_interrupted_twice_it_gives_up_what_is_in_flight(tmp_path: Path) -> None
 def test_a_killed_process_leaves_a_journal_that_reports(tmp_path: Path, server: Server) -> None:
     """After kill -9 `tokenswarm report` has all of the finished level, its rate too, and says what is missing."""
     results = tmp_path / "r"
-    process = start(
+    process = start_cold(
         "openai.py", results, "--headless", "--host", server.url, *SMALL, "--levels", "2,1", "--requests-per-level", "60"
     )  # fmt: skip
     _wait_for_records(results, 75)
@@ -232,7 +232,7 @@ def test_a_killed_process_leaves_a_journal_that_reports(tmp_path: Path, server: 
 def test_a_server_that_dies_in_mid_run(tmp_path: Path) -> None:
     """Its requests fail with their class, the run goes on to its end, exit 1 as Locust has it."""
     with simulator("--step-base-ms", "5") as server:
-        process = start(
+        process = start_cold(
             "openai.py",
             tmp_path / "r",
             "--headless",
@@ -461,7 +461,7 @@ def _web_ui(results: Path, server: Server) -> Iterator[Page]:
     """Locust with its web UI up, ended by Ctrl-C."""
     port = free_port()
     where = ("--web-host", "127.0.0.1", "--web-port", str(port))
-    process = start("openai.py", results, "--host", server.url, *SMALL, *where)
+    process = start_cold("openai.py", results, "--host", server.url, *SMALL, *where)
     page = Page(f"http://127.0.0.1:{port}")
     try:
         until(lambda: _answers(page.url), SIZED_S)

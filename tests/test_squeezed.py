@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from locust_runs import LOCUSTFILES, Result, finish, run, simulator, start
+from locust_runs import LOCUSTFILES, Result, finish, run, simulator, start_cold
 
 from harness.seconds import Second, load
 from harness.servers.process import Server
@@ -116,7 +116,7 @@ def test_a_thief_on_its_core_is_invalid_and_exits_4(tmp_path: Path, server: Serv
 def test_a_tenth_of_the_cpu_is_invalid(tmp_path: Path, server: Server) -> None:
     """It neither worked nor waited for a core, and yet its loop was late; the environment asks for exit 4."""
     env = {"TOKENSWARM_REQUIRE_VALID": "1"}
-    process = start("openai.py", tmp_path / "r", "--headless", "--host", server.url, *LOAD, env=env)
+    process = start_cold("openai.py", tmp_path / "r", "--headless", "--host", server.url, *LOAD, env=env)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "r").glob("*/journal.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -27,13 +27,19 @@ import os, sys
 from locust import User, events, task
 @events.init.add_listener
 def told(environment, **_):
-    names = sorted(name for name in sys.modules if name.split(".")[0] == "harness")
-    print(len(names), os.getcwd(), sys.argv[1:], sys.path[0], sorted(os.environ.items()))
+    hear = [one.__module__ for hook in vars(events).values() for one in hook._handlers if one.__module__ != "locust.runners"]
+    print("harness.plugin" in sys.modules, sorted(hear), os.getcwd(), sys.argv[1:], sys.path[0], sorted(os.environ.items()))
     raise SystemExit(7)
 class Nobody(User):
     @task
     def nothing(self): pass
 """
+
+
+def started(options: list[str], env: dict[str, str], cwd: Path, out: Path, err: Path) -> warm.Process:
+    """With its output in these files."""
+    with out.open("wb") as to_out, err.open("wb") as to_err:
+        return warm.start(options, env, cwd, to_out, to_err)
 
 
 def test_it_leaves_what_a_cold_one_leaves(tmp_path: Path) -> None:
@@ -56,27 +62,33 @@ def test_it_leaves_what_a_cold_one_leaves(tmp_path: Path) -> None:
     assert kept[0] == kept[1]
 
 
-def test_nothing_of_ours_is_there_before_and_all_else_is_its_own(tmp_path: Path) -> None:
-    """Folder, words, path and environment, which holds nothing but what was given."""
+def test_nothing_of_ours_listens_before_and_all_else_is_its_own(tmp_path: Path) -> None:
+    """Locust's events, folder, words, path and environment, which holds nothing but what was given."""
     file = tmp_path / "own.py"
     file.write_text(OWN)
     out, err = tmp_path / "out", tmp_path / "err"
     env = {"PATH": os.environ["PATH"], "MINE": "1"}
-    code = warm.run(["-f", str(file), "--headless"], env, tmp_path, out, err, timeout=60)
+    code = started(["-f", str(file), "--headless"], env, tmp_path, out, err).wait(60)
     given = ["-f", str(file), "--headless"]
     assert (code, err.read_text().count("Traceback")) == (7, 0)
-    assert out.read_text() == f"0 {tmp_path} {given} {tmp_path} {sorted(env.items())}\n"
+    assert out.read_text() == f"False ['own'] {tmp_path} {given} {tmp_path} {sorted(env.items())}\n"
 
 
-def test_it_is_killed_when_it_takes_too_long(tmp_path: Path) -> None:
+def test_one_that_is_killed(tmp_path: Path) -> None:
     """And nothing of it is left; the next one is served."""
     file = tmp_path / "own.py"
     file.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n")
     out, err = tmp_path / "out", tmp_path / "err"
-    assert warm.run(["-f", str(file)], dict(os.environ), tmp_path, out, err, timeout=5) is None
-    pid = int(out.read_text())
-    until(lambda: not Path(f"/proc/{pid}").exists(), 5)
-    assert warm.run(["--version"], dict(os.environ), tmp_path, out, err, timeout=60) == 0
+    process = started(["-f", str(file)], dict(os.environ), tmp_path, out, err)
+    until(lambda: out.read_text() == f"{process.pid}\n")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.2)
+    assert process.poll() is None
+    process.kill()
+    assert (process.wait(5), process.poll()) == (-signal.SIGKILL, -signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{process.pid}").exists(), 5)
+    process.send_signal(signal.SIGTERM)  # to nobody
+    assert started(["--version"], dict(os.environ), tmp_path, out, err).wait(60) == 0
 
 
 def test_several_at_once_each_have_their_own_end(tmp_path: Path) -> None:
@@ -88,9 +100,7 @@ def test_several_at_once_each_have_their_own_end(tmp_path: Path) -> None:
         file = tmp_path / f"{name}.py"
         file.write_text(f"import os, signal, time\nprint('{name}')\ntime.sleep(1)\n{end}\n")
         place = tmp_path / name
-        codes[name] = warm.run(
-            ["-f", str(file)], dict(os.environ), tmp_path, place, tmp_path / "e", timeout=60
-        )
+        codes[name] = started(["-f", str(file)], dict(os.environ), tmp_path, place, tmp_path / "e").wait(60)
 
     threads = [threading.Thread(target=one, args=(f"run{at}", end)) for at, end in enumerate(ends)]
     for thread in threads:
@@ -101,18 +111,26 @@ def test_several_at_once_each_have_their_own_end(tmp_path: Path) -> None:
     assert [(tmp_path / name).read_text() for name in ("run0", "run2")] == ["run0\n", "run2\n"]
 
 
+ASKS = """
+import os, pathlib, signal, sys, time, warm
+with open("out", "wb") as out:
+    process = warm.start(["-f", "own.py"], dict(os.environ), pathlib.Path("."), out, out, apart=True)
+while not os.path.getsize("out"):
+    time.sleep(0.05)
+print(warm._keeper[0]._process.pid, process.pid, os.getpgid(process.pid), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_who_forks_goes_with_who_asked(tmp_path: Path) -> None:
-    """However that ended."""
-    asks = (
-        "import os, pathlib, signal, sys, warm\n"
-        "warm.run(['--version'], dict(os.environ), pathlib.Path('.'), *map(pathlib.Path, ('out', 'err')), timeout=60)\n"
-        "print(warm._keeper[0]._process.pid, flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
+def test_who_forks_and_what_it_forked_go_with_who_asked(tmp_path: Path) -> None:
+    """However that ended, and though the run has a process group of its own."""
+    (tmp_path / "own.py").write_text("import os, time\nprint('here', flush=True)\ntime.sleep(60)\n")
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
-        [sys.executable, "-c", asks], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-c", ASKS], cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True, check=False
     )
     assert done.returncode == -signal.SIGKILL
-    until(lambda: not Path(f"/proc/{int(done.stdout)}").exists(), 5)
+    keeper, pid, group = map(int, done.stdout.split())
+    assert pid == group
+    until(lambda: not any(Path(f"/proc/{one}").exists() for one in (keeper, pid)), 5)

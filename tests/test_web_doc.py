@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import requests
-from locust_runs import ROOT, start, until
+from locust_runs import ROOT, start_cold, until
 from test_deploy import commands, complaints
 
 from harness.options import unknown_variables
@@ -59,7 +59,7 @@ def test_the_logins_example_works(tmp_path: Path) -> None:
         subprocess.run(command, input="a long password\n", text=True, stdout=file, check=True, cwd=ROOT)
     port = free_port()
     options = [*rest[rest.index("--host") :], "--web-port", str(port)]
-    process = start(ROOT / rest[rest.index("-f") + 1], tmp_path / "results", *options, env=environment)
+    process = start_cold(ROOT / rest[rest.index("-f") + 1], tmp_path / "results", *options, env=environment)
     try:
         with requests.Session() as session:
 

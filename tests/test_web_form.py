@@ -1,10 +1,9 @@
 """Locust's start form with our options, used as people do: real Locust processes, workers, the simulator, a real Chromium."""
 
 import json
+import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from typing import Any, Final, Self
 
 import pytest
 import requests
+import warm
 from devtools import Tab
 from distributed_runs import BRISK
 from locust_runs import LOCUSTFILES, Result, finish, simulator, start, until
@@ -340,19 +340,9 @@ def interrupted_meanwhile(folder: Path) -> tuple[int | None, list[Path]]:
 def alone(folder: Path, file: Path, *options: str) -> Iterator[Site]:
     """A process without workers, and without a host if none is given."""
     port, results = free_port(), folder / "results"
+    words = ("-f", str(file), "--results-dir", str(results), *web(port), *options)
     with (folder / "log").open("wb") as log:
-        command = [
-            sys.executable,
-            "-m",
-            "locust",
-            "-f",
-            str(file),
-            "--results-dir",
-            str(results),
-            *web(port),
-            *options,
-        ]
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = warm.start(words, dict(os.environ), folder, log, log)
     try:
         site = Site(port, results, folder / "log", process)
         until(site.is_up)

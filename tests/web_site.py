@@ -4,9 +4,7 @@ with serving(folder, "--host", server.url, file=VLLM, workers=2) as site:
     tab.open(site.at("tokens"))
 """
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 import requests
-from locust_runs import _NOT_OURS, LOCUSTFILES
+import warm
+from locust_runs import LOCUSTFILES, clean
 from web_page import Page
 
 from harness.servers.process import free_port
@@ -32,9 +31,9 @@ class Site(Page):
     port: int
     results: Path
     log: Path
-    process: subprocess.Popen[bytes]
+    process: warm.Process
     base: str = ""
-    workers_of: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers_of: list[warm.Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.url = f"http://127.0.0.1:{self.port}{self.base}"
@@ -69,27 +68,15 @@ def serving(  # what a command line has
     Any answer will do, the login's too; workers are not waited for where there is a login.
     """
     port, results = free_port(), folder / "results"
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not any(word in name for word in _NOT_OURS) and not name.lower().endswith("_proxy")
-    }
-    locust = [sys.executable, "-m", "locust", "-f", str(file), "--results-dir", str(results)]
+    locust = ["-f", str(file), "--results-dir", str(results)]
     web = ["--web-host", "127.0.0.1", "--web-port", str(port), *(["--web-base-path", base] if base else [])]
     with ExitStack() as stack:
 
-        def begin(name: str, command: list[str], more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        def begin(name: str, options: list[str], more: Mapping[str, str]) -> warm.Process:
             with (folder / f"{name}.log").open("wb") as log:
-                popen = subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env=clean | dict(more),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                )
-            stack.callback(_end, popen)
-            return popen
+                process = warm.start(options, clean(more), folder, log, log)
+            stack.callback(_end, process)
+            return process
 
         link = free_port()
         cluster = (
@@ -101,7 +88,7 @@ def serving(  # what a command line has
         master = begin("locust", [*locust, *web, *cluster, *host, *options], env)
         site = Site(port, results, folder / "locust.log", master, base)
         for number in range(workers):
-            worker = [sys.executable, "-m", "locust", "-f", str(file), "--worker", "--master-port", str(link)]
+            worker = ["-f", str(file), "--worker", "--master-port", str(link)]
             worker += ["--results-dir", str(folder / f"worker-{number}")]
             site.workers_of.append(begin(f"worker-{number}", worker, worker_env or env))
         _await(site, workers)
@@ -122,10 +109,10 @@ def _await(site: Site, workers: int) -> None:
         time.sleep(0.1)
 
 
-def _end(popen: subprocess.Popen[bytes]) -> None:
-    popen.terminate()
+def _end(process: warm.Process) -> None:
+    process.terminate()
     try:
-        popen.wait(30)
+        process.wait(30)
     except subprocess.TimeoutExpired:
-        popen.kill()
-        popen.wait()
+        process.kill()
+        process.wait()
