@@ -281,13 +281,13 @@ def test_starters_make_load(installed: Installed) -> None:
     with simulator("--slots", "4") as server:
         done = installed.locust(
             "-f", "mine/locustfiles/own.py", "--host", server.url, "--headless", "--levels", "2",
-            "--requests-per-level", "8", "--results-dir", "own",
+            "--requests-per-level", "40", "--results-dir", "own",
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (run,) = (installed.folder / "own").iterdir()
     rows = pd.read_parquet(run / "requests.parquet")
     assert (rows.outcome == "ok").all()
-    assert len(rows) == 8
+    assert len(rows) == 40
     assert {"question", "follow-up"} <= set(rows.name) <= {"question", "follow-up", "summary"}
 
 

@@ -88,7 +88,7 @@ def test_an_arrival_may_ask_twice(tmp_path: Path, server: Server) -> None:
     file.write_text(TWICE)
     ids = ("--api-mode", "completions", "--prompt-ids", "1000-30000", "--output-tokens", "4")
     done = run(
-        file, tmp_path / "r", "--host", server.url, *ids, "--rates", "20,40", "--arrivals", "constant",
+        file, tmp_path / "r", "--host", server.url, *ids, "--rates", "10,20", "--arrivals", "constant",
         "--requests-per-level", "20", "--mix", "a:1 prompt=20", "--mix", "b:1 prompt=30",
     )  # fmt: skip
     assert done.code == 0, done.err
