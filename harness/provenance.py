@@ -29,9 +29,13 @@ _LINKS: Final = 5
 
 
 def gather(
-    settings: Settings, argv: Sequence[str] = sys.argv[1:], environ: Mapping[str, str] = os.environ
+    settings: Settings, argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ
 ) -> dict[str, Any]:
-    """All of it, as entries of run.json. Large files take a second a GB or two: call it aside."""
+    """All of it, as entries of run.json. Large files take a second a GB or two: call it aside.
+
+    `argv`: the words behind `locust`; None: this process's.
+    """
+    argv = sys.argv[1:] if argv is None else argv
     return {
         "source": {"commit": commit(Path(harness.__file__).parent)},
         "invocation": invocation.stored(settings.given, argv, environ, Hider(environ, keys(environ))),

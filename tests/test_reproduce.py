@@ -183,10 +183,10 @@ def test_only_a_miss_of_a_run_that_is_not_valid_is_run_again(
 
 
 def test_the_whole_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """TGI with GPTQ, one client, two waves: simulator, Locust, records and table; the decode rate is met."""
+    """TGI with GPTQ, one client, five waves: simulator, Locust, records and table; the decode rate is met."""
     full = profile.load("tgi-gptq")
     assert full.experiment is not None
-    brief = replace(full, experiment=replace(full.experiment, levels=(1,), repeats=2))
+    brief = replace(full, experiment=replace(full.experiment, levels=(1,), repeats=5))
     monkeypatch.setattr(profile, "load", lambda _: brief)
     monkeypatch.setattr(profile, "published", lambda: (Figure("tgi-gptq", 1, "decode_tps", "value", 137.0),))
     assert cli.main(["--profile", "tgi-gptq", "--results-dir", str(tmp_path)]) == 0
