@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -203,7 +204,12 @@ def name_of(path: Path) -> str:
 
 
 MODULES: Final = {name_of(path): path for path in sorted(HARNESS.rglob("*.py"))}
-TREES: Final = {name: ast.parse(path.read_bytes()) for name, path in MODULES.items()}
+
+
+@cache
+def trees() -> Mapping[str, ast.AST]:
+    """All of them read; not when this file is, which each process of a test run does."""
+    return {name: ast.parse(path.read_bytes()) for name, path in MODULES.items()}
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -222,6 +228,12 @@ def packages(tree: ast.AST) -> set[str]:
     names = set(imports(tree))
     found = {name.split(".")[0] for name in names}
     return found | {name.split(".")[1] for name in names if name.startswith("gevent.")}
+
+
+@cache
+def imported() -> Mapping[str, set[str]]:
+    """Of each module, the packages among its imports."""
+    return {name: packages(tree) for name, tree in trees().items()}
 
 
 def ours(tree: ast.AST) -> set[str]:
@@ -243,23 +255,23 @@ def test_imports_of_every_shape_are_seen() -> None:
 @pytest.mark.parametrize("package", IMPORTERS)
 def test_only_the_edge_imports(package: str) -> None:
     """The table says who; it neither leaves one out nor keeps one that has stopped."""
-    assert {name for name, tree in TREES.items() if package in packages(tree)} == IMPORTERS[package]
+    assert {name for name, found in imported().items() if package in found} == IMPORTERS[package]
 
 
 def test_the_core_has_nothing_of_the_world() -> None:
     """No Locust, no gevent, no socket, no file, and no time but by the clock."""
-    found = {(name, package) for name in CORE for package in packages(TREES[name]) & WORLD}
+    found = {(name, package) for name in CORE for package in packages(trees()[name]) & WORLD}
     assert found == GRANTED
 
 
 def test_the_core_sees_only_the_core() -> None:
     """What a core module imports of ours is core, so that the rule above holds all the way down."""
-    assert {(name, other) for name in CORE for other in ours(TREES[name]) if other not in CORE} == set()
+    assert {(name, other) for name in CORE for other in ours(trees()[name]) if other not in CORE} == set()
 
 
 def test_only_the_simulator_and_the_servers_know_themselves() -> None:
     """The load side shares no code with the server it is tested against, but the clock and the errors."""
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         if name.startswith("simulator"):
             shared = {other for other in ours(tree) if not other.startswith("simulator")}
             assert shared <= {"", "clock", "errors"}, name
@@ -272,7 +284,7 @@ def test_budget(name: str) -> None:
     """No module over 300 lines and no function over 50."""
     lines = len(MODULES[name].read_text(encoding="utf-8").splitlines())
     functions = [
-        node for node in ast.walk(TREES[name]) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        node for node in ast.walk(trees()[name]) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     ]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
     assert lines <= MODULE_LINES, f"{name} has {lines} lines"
@@ -330,7 +342,7 @@ def test_only_those_who_are_said_to_bring_locust() -> None:
     """Everything else may be used from a script, whose process stays as it is: Locust patches any that imports it."""
     others = [
         f"harness.{name}"
-        for name in TREES
+        for name in trees()
         if name not in IMPORTERS["locust"] | {""} and "__main__" not in name
     ]
     code = (

@@ -7,9 +7,6 @@ pkg/tsdb/influxdb/healthcheck.go). No real Grafana was there to ask.
 import base64
 import copy
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from commands import Said, command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -222,15 +220,10 @@ def facade(stub: Stub, token: str = TOKEN) -> Grafana:
     return Grafana(access.Access(stub.url, token), timeout_s=5)
 
 
-def run(stub_url: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`tokenswarm dashboards ...` as a user runs it."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("GRAFANA_", "INFLUXDB_"))
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "harness", "dashboards", *arguments], capture_output=True, text=True, check=False,
-        cwd=ROOT, env={**kept, "GRAFANA_URL": stub_url, "GRAFANA_TOKEN": TOKEN, **environment}, timeout=60,
-    )  # fmt: skip
+def run(stub_url: str, *arguments: str, **environment: str) -> Said:
+    """`tokenswarm dashboards ...` with these variables."""
+    own = {"GRAFANA_URL": stub_url, "GRAFANA_TOKEN": TOKEN, **environment}
+    return command("dashboards", *arguments, env=own, without=("GRAFANA_", "INFLUXDB_"))
 
 
 def influxdb() -> InfluxAccess:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from commands import command
 from locust_runs import until
 
 from harness.servers.kinds import KINDS, add_kinds
@@ -463,15 +464,20 @@ def test_a_taken_port_is_refused() -> None:
 )
 def test_bad_options_are_one_line(arguments: list[str], message: str) -> None:
     """Exit code 2, the option, the value and what would be right; nothing is started."""
-    assert _serve(*arguments) == (2, "", f"tokenswarm serve-backend: error: {message}\n")
+    done = command("serve-backend", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        f"tokenswarm serve-backend: error: {message}\n",
+    )
 
 
 @pytest.mark.parametrize("kind", ["llamacpp", "command", "maritalk", "tgi", "vllm"])
 def test_each_help_has_an_example(kind: str) -> None:
     """`--help` of each kind ends with a command line that can be copied."""
-    code, out, _ = _serve(kind, "--help")
-    assert code == 0
-    assert f"tokenswarm serve-backend {kind}" in out.splitlines()[-1]
+    done = command("serve-backend", kind, "--help")
+    assert done.returncode == 0
+    assert f"tokenswarm serve-backend {kind}" in done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
