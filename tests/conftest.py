@@ -8,6 +8,7 @@ A test command that fails on one in a thousand runs says nothing of the change i
 finds becomes an `@example`, which both then keep.
 """
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -67,6 +68,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long modules first; real servers of the machine's own size before them."""
     order = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: (item.path.parent.name != "real", order.get(item.path.stem, len(order))))
+
+
+def pytest_collection_finish() -> None:
+    """What has been read stays for the whole run: no look at the garbage need go through it, and tests cause many."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

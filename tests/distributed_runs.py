@@ -28,7 +28,7 @@ import pandas as pd
 import pytest
 import warm
 from hosts import Host, lan
-from locust_runs import LOCUSTFILES, Result, journaled, truth, until
+from locust_runs import IDS, LOCUSTFILES, Result, journaled, truth, until
 
 from harness.servers.leash import leashed
 from harness.servers.process import free_port
@@ -51,8 +51,6 @@ __all__ = [
 ]
 
 OPENAI, VLLM = str(LOCUSTFILES / "openai.py"), str(LOCUSTFILES / "vllm.py")
-# Prompts of ids need no sizing: how long that takes is not what is looked at.
-IDS = ("--api-mode", "completions", "--prompt-ids", "1000-30000", "--prompt-tokens", "30")
 SMALL = (*IDS, "--output-tokens", "10")
 _FETCH = "import sys, urllib.request as web; print(web.urlopen(sys.argv[1], timeout=5).read().decode())"
 PATIENCE_S = 180.0  # for what takes seconds on a machine that does nothing else

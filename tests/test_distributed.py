@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from distributed_runs import Node, Play, Served, Stage, agree, playing, reconcile, stage, statement
 from hosts import permitted, wire
-from locust_runs import Result, truth, until
+from locust_runs import NUMBERS, Result, truth, until
 from recomputed import check
 
 from harness.clock import ANCHOR_NS
@@ -22,7 +22,7 @@ from harness.clock import ANCHOR_NS
 REPEAT = int(os.environ.get("TOKENSWARM_REPEAT", "1"))  # `make test` asks once, a doubter twenty times
 SLOW = ("--slots", "16", "--step-base-ms", "100", "--step-per-seq-ms", "0", "--prefill-rate", "100000")
 FAST = ("--slots", "16", "--step-base-ms", "10", "--step-per-seq-ms", "0.2", "--prefill-rate", "100000")
-FOUR_SECONDS = ("--prompt-tokens", "20", "--output-tokens", "40", "-u", "8", "-r", "8", "-t", "6s")
+FOUR_SECONDS = (*NUMBERS, "--output-tokens", "40", "-u", "8", "-r", "8", "-t", "6s")
 SMALL = ("--prompt-tokens", "40", "--output-tokens", "10")
 SWEEP = (*SMALL, "--levels", "1,2,6", "--requests-per-level", "12")
 THREE = ("one", "two", "three")

@@ -16,7 +16,7 @@ import orjson
 import pandas as pd
 import pytest
 from influx_servers import Influx, open_influx
-from locust_runs import Result, finish, run, simulator, start, until
+from locust_runs import NUMBERS, Result, finish, run, simulator, start, until
 
 from harness.grafana import build, queries
 from harness.influx.lines import tag
@@ -25,7 +25,7 @@ from harness.servers.process import Server, free_port
 
 CANARY: Final = "canary-e5b1c0ffee"
 SIMULATED: Final = ("--slots", "16", "--step-base-ms", "10", "--step-per-seq-ms", "0.5", "--jitter", "0")
-LOAD: Final = ("--prompt-tokens", "30", "--output-tokens", "120")  # 2 s a request
+LOAD: Final = (*NUMBERS, "--output-tokens", "120")  # 2 s a request
 # A letter to break each syntax between here and there: line protocol, InfluxQL, JSON, a shell, a folder's name.
 ODD: Final = "a b,c=\"d\"=e\\ 'f' 🦙 ü%2F/..;$x"
 LONG: Final = "x" * 10_000
@@ -219,7 +219,7 @@ def eventful(tmp_path_factory: pytest.TempPathFactory, influx: Influx) -> tuple[
         arrivals = ("--arrivals", "constant:4", "--max-concurrency", "4", "-t", "4s")
         opened = run("vllm.py", folder / "opened", *options, *arrivals, env=bucket.environ)
     with simulator(*SIMULATED, "--fault", "status:1,code=401") as served:
-        options = ("--host", served.url, *LOAD, "-u", "4", "-t", "60s", "--preflight", "no")
+        options = ("--host", served.url, "--prompt-tokens", "30", "-u", "4", "-t", "60s", "--preflight", "no")
         ended = run("openai.py", folder / "ended", *options, env=bucket.environ)
     assert swept.code == 0, swept.err
     assert opened.directory.is_dir(), opened.err

@@ -12,7 +12,19 @@ from pathlib import Path
 
 import pytest
 import requests
-from locust_runs import cold, finish, held_up_ms, journaled, run, simulator, start_cold, truth, until
+from locust_runs import (
+    NUMBERS,
+    cold,
+    finish,
+    held_up_ms,
+    journaled,
+    run,
+    simulator,
+    start,
+    start_cold,
+    truth,
+    until,
+)
 from recomputed import check
 
 from harness.clock import ANCHOR_NS
@@ -99,6 +111,7 @@ def test_load_is_whole_all_through_its_windows(tmp_path: Path, server: Server) -
     assert 2.7 < busy / (window["end_ns"] - window["start_ns"]) <= 3.0
 
 
+@pytest.mark.alone
 def test_a_timed_run_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
     """Plain -u and -t: streams of two seconds that are in flight at the end are waited for and counted."""
     log = tmp_path / "truth.jsonl"
@@ -139,24 +152,24 @@ def test_interrupted_once_it_drains_and_writes(
 ) -> None:
     """One Ctrl-C: in-flight requests finish, the results are written and marked, exit 5."""
     with simulator("--step-base-ms", "20", "--slots", "8") as server:
-        process = start_cold(
+        begin = start_cold if stop is signal.SIGINT else start  # as a user does, and as quickly
+        process = begin(
             "openai.py",
             tmp_path / "r",
             "--headless",
             "--host",
             server.url,
             *load,
-            "--prompt-tokens",
-            "20",
+            *NUMBERS,
             "--output-tokens",
             "60",
         )
         _wait_for_records(tmp_path / "r", 2)
-        begin = time.monotonic()
+        stopped = time.monotonic()
         process.send_signal(stop)
         done = finish(process, tmp_path / "r")
     assert done.code == 5, done.err
-    assert time.monotonic() - begin < 40  # a drain waits for what is in flight, and no longer
+    assert time.monotonic() - stopped < 40  # a drain waits for what is in flight, and no longer
     assert "Traceback" not in done.err
     summary = done.summary
     assert not summary["complete"]
@@ -182,8 +195,7 @@ def test_interrupted_twice_it_gives_up_what_is_in_flight(tmp_path: Path) -> None
             "2",
             "-r",
             "2",
-            "--prompt-tokens",
-            "20",
+            *NUMBERS,
             "--output-tokens",
             "600",
         )
@@ -207,7 +219,7 @@ def test_interrupted_twice_it_gives_up_what_is_in_flight(tmp_path: Path) -> None
 def test_a_killed_process_leaves_a_journal_that_reports(tmp_path: Path, server: Server) -> None:
     """After kill -9 `tokenswarm report` has all of the finished level, its rate too, and says what is missing."""
     results = tmp_path / "r"
-    process = start_cold(
+    process = start(
         "openai.py", results, "--headless", "--host", server.url, *SMALL, "--levels", "2,1", "--requests-per-level", "60"
     )  # fmt: skip
     _wait_for_records(results, 75)
@@ -232,7 +244,7 @@ def test_a_killed_process_leaves_a_journal_that_reports(tmp_path: Path, server: 
 def test_a_server_that_dies_in_mid_run(tmp_path: Path) -> None:
     """Its requests fail with their class, the run goes on to its end, exit 1 as Locust has it."""
     with simulator("--step-base-ms", "5") as server:
-        process = start_cold(
+        process = start(
             "openai.py",
             tmp_path / "r",
             "--headless",
@@ -244,7 +256,9 @@ def test_a_server_that_dies_in_mid_run(tmp_path: Path) -> None:
             "2",
             "-t",
             "6s",
-            *SMALL,
+            *NUMBERS,
+            "--output-tokens",
+            "12",
         )
         _wait_for_records(tmp_path / "r", 5)
     done = finish(process, tmp_path / "r")
@@ -410,7 +424,7 @@ def test_two_runs_from_the_web_ui(tmp_path: Path, server: Server) -> None:
 
 def test_a_body_that_is_never_accepted_stops_the_run(tmp_path: Path, server: Server) -> None:
     """Ten 400s and no success: the rest is not sent, the server's words are said, exit 2; at the trial if there is one."""
-    load = ("--levels", "2", "--requests-per-level", "500", "--extra-body", '{"messages": []}')
+    load = ("--levels", "2", "--requests-per-level", "50", "--extra-body", '{"messages": []}')
     before = run("openai.py", tmp_path / "none", "--host", server.url, *SMALL, *load)
     assert before.code == 2, before.err
     (line,) = before.errors
@@ -461,7 +475,7 @@ def _web_ui(results: Path, server: Server) -> Iterator[Page]:
     """Locust with its web UI up, ended by Ctrl-C."""
     port = free_port()
     where = ("--web-host", "127.0.0.1", "--web-port", str(port))
-    process = start_cold("openai.py", results, "--host", server.url, *SMALL, *where)
+    process = start("openai.py", results, "--host", server.url, *NUMBERS, "--output-tokens", "12", *where)
     page = Page(f"http://127.0.0.1:{port}")
     try:
         until(lambda: _answers(page.url), SIZED_S)

@@ -17,12 +17,12 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from locust_runs import LOCUSTFILES, Result, finish, run, simulator, start_cold
+from locust_runs import LOCUSTFILES, NUMBERS, Result, finish, run, simulator, start_cold
 
 from harness.seconds import Second, load
 from harness.servers.process import Server
 
-LOAD = ("--prompt-tokens", "30", "--output-tokens", "40", "-u", "8", "-r", "8", "-t", "6s")
+LOAD = (*NUMBERS, "--output-tokens", "40", "-u", "8", "-r", "8", "-t", "6s")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="cores can be had, and be taken, on Linux only")
 
 

@@ -27,13 +27,14 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Final, NoReturn
+from typing import IO, Any, Final
 
 from gevent import monkey
 
 __all__ = ["Process", "start"]
 
 _LIMIT: Final = 1_000_000  # bytes of a command line and an environment
+_LOOK_S: Final = 0.02  # between two looks at which runs have ended
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _CLONE_NEWUTS, _CLONE_NEWNET = 0x04000000, 0x40000000  # setns(2), unshare(2)
 _real: Any = monkey.get_original("socket", "socket")
@@ -185,44 +186,41 @@ def _keep(own: int) -> None:
     gc.collect()
     gc.freeze()  # or each fork's collector would copy it all
     near = _real(fileno=own)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the middlemen's ends are nobody's business
+    running: dict[int, int] = {}  # pids, and where their ends are to be said
     while True:
-        said, rights, _, _ = near.recvmsg(_LIMIT, socket.CMSG_SPACE(3 * array.array("i").itemsize))
-        if not said:
-            os._exit(0)
-        files = array.array("i", rights[0][2])
-        if posix.fork() == 0:
-            near.close()
-            _tie()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if _select([near], [], [], _LOOK_S if running else None)[0]:
+            said, rights, _, _ = near.recvmsg(_LIMIT, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+            if not said:
+                os._exit(0)
+            out, err, to = array.array("i", rights[0][2])
             if (pid := posix.fork()) == 0:
-                _tie()
-                _become(json.loads(said), *files)
+                for file in (near.detach(), *running.values(), to):
+                    os.close(file)
+                _become(json.loads(said), out, err)
                 return
-            _wait(pid, files[2])
-        for file in files:
-            os.close(file)
+            running[pid] = to
+            _say(to, pid)
+            for file in (out, err):
+                os.close(file)
+        for pid in list(running):
+            ended, status = posix.waitpid(pid, os.WNOHANG)
+            if ended:
+                _say(running[pid], os.waitstatus_to_exitcode(status))
+                os.close(running.pop(pid))
 
 
-def _tie() -> None:
-    """Die with who forked."""
+def _say(to: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # nobody waits any longer
+        os.write(to, b"%d\n" % number)
+
+
+def _become(job: Mapping[str, Any], out: int, err: int) -> None:
+    """What `python -m locust` would be by now; it dies with who forked it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _wait(pid: int, to: int) -> NoReturn:
-    """The middleman: say the run's pid, wait, and say how it ended."""
-    with suppress(BrokenPipeError):  # nobody waits any longer
-        os.write(to, b"%d\n" % pid)
-        os.write(to, b"%d\n" % os.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1]))
-    os._exit(0)
-
-
-def _become(job: Mapping[str, Any], out: int, err: int, to: int) -> None:
-    """What `python -m locust` would be by now."""
     os.dup2(out, 1)
     os.dup2(err, 2)
-    for file in (out, err, to):
+    for file in (out, err):
         os.close(file)
     if job["apart"]:
         os.setsid()
