@@ -272,7 +272,7 @@ def test_the_same_seed_makes_the_same_requests(going: Mapping[int, Future[Any]])
     assert sorted(map(len, told.values())) == [1] + [3] * 30
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 @pytest.mark.parametrize("workers", WORKERS)
 def test_stop_on_the_page_ends_a_level_there(
     stopped: Mapping[int, Future[tuple[Runs, Stage, Path]]], workers: int

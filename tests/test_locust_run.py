@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 @pytest.mark.parametrize(
     ("locustfile", "mode"), [("openai.py", "chat"), ("openai.py", "completions"), ("llamacpp.py", "native")]
 )
@@ -86,7 +86,7 @@ def test_a_sweep_agrees_with_the_server_request_by_request(
     )  # two of six wait for a slot
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 def test_load_is_whole_all_through_its_windows(tmp_path: Path, server: Server) -> None:
     """At every moment of a window exactly `level` requests are in flight, but for the turn between two."""
     done = run(
@@ -111,7 +111,7 @@ def test_load_is_whole_all_through_its_windows(tmp_path: Path, server: Server) -
     assert 2.7 < busy / (window["end_ns"] - window["start_ns"]) <= 3.0
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 def test_a_timed_run_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
     """Plain -u and -t: streams of two seconds that are in flight at the end are waited for and counted."""
     log = tmp_path / "truth.jsonl"

@@ -45,7 +45,7 @@ def events(done: Result, topic: str) -> list[str]:
     return [event["what"] for event in told["events"] if event.get("topic") == topic]
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_highest_concurrency_is_the_number_of_slots(
     tmp_path: Path, server: Server, processes: int
@@ -73,7 +73,7 @@ def test_the_highest_concurrency_is_the_number_of_slots(
     assert {level["level"] for level in done.summary["levels"]} == {step["level"] for step in sought["steps"]}
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 def test_the_highest_rate_is_what_the_slots_can_serve(tmp_path: Path, server: Server) -> None:
     """Within the precision asked for, and the few requests by which a queue has to grow to be seen."""
     done = run(
@@ -126,7 +126,7 @@ def test_a_sweep_ends_when_the_system_is_saturated(tmp_path: Path, server: Serve
     assert f"saturated at {full['title']}" in done.out
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 def test_steady_state_begins_when_an_injected_ramp_ends(tmp_path: Path) -> None:
     """Somebody else's requests hold six slots for the first seconds: `--warmup auto` leaves them out of all figures.
 

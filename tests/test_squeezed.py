@@ -170,7 +170,7 @@ def test_a_task_that_blocks_the_loop_is_found_out(tmp_path: Path, server: Server
 
 
 @LINUX
-@pytest.mark.alone
+@pytest.mark.calm
 def test_a_client_that_nobody_squeezes_is_valid(tmp_path: Path, server: Server) -> None:
     """With --require-valid it exits 0, its seconds are all there, and its stamps are the kernel's."""
     done = run("openai.py", tmp_path / "r", "--host", server.url, *LOAD, "--require-valid")

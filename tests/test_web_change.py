@@ -22,7 +22,7 @@ from web_site import Site, serving
 from harness import arrivals, rows
 from harness.timetable import Timetable
 
-pytestmark = pytest.mark.alone  # all of it, for its tests share the runs
+pytestmark = pytest.mark.calm  # all of it, for its tests share the runs
 
 SECOND: Final = 1_000_000_000
 LONGER: Final = ("--output-tokens", "20")  # of SMALL's: answers of 0.4 s

@@ -278,7 +278,7 @@ def test_what_is_offered(name: str, offered: bool) -> None:
 # Children and jobs
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 def test_a_child_is_nice_and_is_stopped(tmp_path: Path) -> None:
     """It runs at the lowest priority; when it may not go on, or takes too long, it is gone at once."""
     done = call(["-c", "import os, sys; print(os.nice(0), sys.stdin.read())"], given=b"x", limit_s=30)

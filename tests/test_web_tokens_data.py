@@ -16,7 +16,7 @@ from web_site import Site, serving
 
 from harness.clock import unix_ns
 
-pytestmark = pytest.mark.alone  # all of it, for its tests share the runs
+pytestmark = pytest.mark.calm  # all of it, for its tests share the runs
 
 Json = dict[str, Any]
 VLLM: Final = LOCUSTFILES / "vllm.py"

@@ -32,7 +32,7 @@ def chats(folder: Path, server: Server, *options: str) -> Result:
     return done
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 @pytest.mark.parametrize("mode", ["native", "chat"])
 def test_prompts_grow_as_the_history_does(tmp_path: Path, llamacpp_server: Server, mode: str) -> None:
     """Turn by turn a prompt holds the one before, its answer and what was said; from the second on most is cached.

@@ -80,7 +80,7 @@ def _check_times(frame: pd.DataFrame, held_ms: float) -> None:
     assert (frame.ttft_ms - frame.server_prefill_ms).median() < 20 + held_ms
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 def test_long_answers_take_the_servers_time_to_5_percent(tmp_path: Path, llamacpp_server: Server) -> None:
     """Where 20 ms are little: E2E against prefill and decode, TPOT against the server's own rate."""
     done = run(
@@ -127,7 +127,7 @@ def _content(event: Event) -> str | None:
     return choice.get("text") or choice.get("delta", {}).get("content")  # type: ignore[no-any-return]
 
 
-@pytest.mark.alone
+@pytest.mark.calm
 def test_past_its_slots_requests_queue(tmp_path: Path, llamacpp_server: Server) -> None:
     """The knee: eight users on four slots wait for their first token, and then get it as fast as four do.
 
