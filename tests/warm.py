@@ -19,6 +19,7 @@ import os
 import platform
 import posix  # what gevent has not patched
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -75,7 +76,7 @@ class Process:
         self._said = b""
         os.set_blocking(reader, False)
         while b"\n" not in self._said:
-            _select([reader], [], [])
+            select.select([reader], [], [])
             self._hear()
         self.pid = int(self._said.split(b"\n")[0])
 
@@ -108,7 +109,7 @@ class Process:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise subprocess.TimeoutExpired("locust", timeout or 0)
-            _select([self._reader], [], [], min(left, 0.2))  # another thread may hear of its end
+            select.select([self._reader], [], [], min(left, 0.2))  # another thread may hear of its end
             self._hear()
         return self.returncode
 
