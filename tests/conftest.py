@@ -38,30 +38,11 @@ settings.load_profile("repeatable")
 
 # Modules that take longest, as `--durations=0` had it: they are begun first, so that none is left running at the end.
 LONG: Final = (
-    *(
-        "test_docs",
-        "test_locust_run",
-        "test_web_form",
-        "test_web_results_page",
-        "test_faults",
-        "test_scraper",
-    ),
-    *(
-        "test_guard_runs",
-        "test_distributed",
-        "test_arrival_runs",
-        "test_decode",
-        "test_serve_backend",
-        "test_web_login",
-    ),
-    *(
-        "test_grafana",
-        "test_run_tgi",
-        "test_run_maritaca",
-        "test_run_sambastudio",
-        "test_influx_faults",
-    ),
-)
+    *("test_locust_run", "test_search_runs", "test_influx_runs", "test_docs", "test_web_form", "test_web_results_page", "test_faults"),
+    *("test_campaign_run", "test_guard_runs", "test_content_runs", "test_adding_a_backend", "test_probe_runs", "test_arrival_faults", "test_distributed"),
+    *("test_bench_peers", "test_arrival_runs", "test_squeezed", "test_decode", "test_many_workers", "test_scraper", "test_influx_faults"),
+    *("test_package", "test_serve_backend", "test_run_maritaca", "test_run_tgi", "test_report_browser"),
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
