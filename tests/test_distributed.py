@@ -74,7 +74,9 @@ def _short_by_processes(folder: Path) -> Shown:
     with stage(folder, plain=True) as on:
         server = on.simulator(*SLOW)
         master = on.locust(
-            "master", "--headless", "--processes", "4", *_own_port(on), "--host", server.url, *FOUR_SECONDS
+            "master",
+            *("--headless", "--processes", "4", *_own_port(on), "--host", server.url, *FOUR_SECONDS),
+            cold=True,  # what its own forks leave behind is looked at
         )
         return _end(on, server, master)
 
@@ -106,7 +108,7 @@ def sweep_by_processes(folder: Path) -> Shown:
         with wire("127.0.0.1", int(server.url.rpartition(":")[2]), keep=True) as tap:
             url = f"http://127.0.0.1:{tap.port}"
             master = on.locust(
-                "master", "--headless", "--processes", "3", *_own_port(on), "--host", url, *SWEEP
+                "master", "--headless", "--processes", "3", *_own_port(on), "--host", url, *SWEEP, cold=True
             )
             shown = _end(on, server, master)
             prompts = [found for said in tap.sent for found in _prompts(bytes(said))]
