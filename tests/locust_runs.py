@@ -22,12 +22,8 @@ ROOT = Path(__file__).parent.parent
 LOCUSTFILES = ROOT / "locustfiles"
 # Prompts of ids need no sizing, which where a server counts is more work than all else of a short run.
 IDS = ("--api-mode", "completions", "--prompt-ids", "1000-30000", "--prompt-tokens", "30")
-NUMBERS = (
-    "--text",
-    "numbers",
-    "--prompt-tokens",
-    "30",
-)  # the same where ids are not taken: all are one, counted once
+# The same where ids are not taken: all prompts are one, counted once.
+NUMBERS = ("--text", "numbers", "--prompt-tokens", "30")
 _NOT_OURS = ("API_KEY", "LOCUST", "INFLUXDB_", "GRAFANA_")  # in names of variables that a run would heed
 
 

@@ -1,4 +1,4 @@
-"""A run from the process that has imported what is not ours is the run that a user starts."""
+"""A run from the process that has imported nearly all before is the run that a user starts."""
 
 import json
 import os
@@ -10,18 +10,9 @@ from pathlib import Path
 
 import pytest
 import warm
-from locust_runs import Result, cold, run, simulator, until
+from locust_runs import IDS, Result, cold, run, simulator, until
 
-SHORT = (
-    "--api-mode",
-    "completions",
-    "--prompt-ids",
-    "1000-2000",
-    "--prompt-tokens",
-    "20",
-    "--output-tokens",
-    "4",
-)
+SHORT = (*IDS, "--output-tokens", "4")
 OWN = """
 import os, sys
 from locust import User, events, task

@@ -16,6 +16,7 @@ from web_site import Site, serving
 
 from harness import rows
 from harness.clock import unix_ns
+from harness.level_bins import BASE_NS
 
 pytestmark = pytest.mark.calm  # all of it, for its tests share the runs
 
@@ -229,9 +230,8 @@ def ends_at_an_edge(run: Path, level: int) -> int:
     ended = rows.load(run / "requests.parquet").end_ns.dropna()
     windows = json.loads((run / "run.json").read_bytes())["windows"]
     edges = [one[side] for one in windows if one["level"] == level for side in ("start_ns", "end_ns")]
-    return sum(
-        int((abs(ended - edge) < 25_000_000).sum()) for edge in edges
-    )  # two bins of a level of seconds
+    two_bins_ns = 2 * BASE_NS  # as wide as they are at a level of seconds
+    return sum(int((abs(ended - edge) < two_bins_ns).sum()) for edge in edges)
 
 
 def test_a_finished_level_is_within_a_hundredth_while_load_runs(seen: Seen) -> None:

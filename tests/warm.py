@@ -32,11 +32,12 @@ from typing import IO, Any, Final
 
 from gevent import monkey
 
+from harness.servers.leash import tie
+
 __all__ = ["Process", "start"]
 
 _LIMIT: Final = 1_000_000  # bytes of a command line and an environment
 _LOOK_S: Final = 0.02  # between two looks at which runs have ended
-_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 _CLONE_NEWUTS, _CLONE_NEWNET = 0x04000000, 0x40000000  # setns(2), unshare(2)
 _real: Any = monkey.get_original("socket", "socket")
 _select: Any = monkey.get_original("select", "select")
@@ -186,7 +187,7 @@ def _keep(own: int) -> None:
     inspect.stack()  # Locust asks for one, and the first of a process reads where all modules lie
     gc.collect()
     gc.freeze()  # or each fork's collector would copy it all
-    near = _real(fileno=own)
+    near, keeper = _real(fileno=own), os.getpid()
     running: dict[int, int] = {}  # pids, and where their ends are to be said
     while True:
         if _select([near], [], [], _LOOK_S if running else None)[0]:
@@ -197,6 +198,8 @@ def _keep(own: int) -> None:
             if (pid := posix.fork()) == 0:
                 for file in (near.detach(), *running.values(), to):
                     os.close(file)
+                if sys.platform == "linux":
+                    tie(keeper)
                 _become(json.loads(said), out, err)
                 return
             running[pid] = to
@@ -216,9 +219,7 @@ def _say(to: int, number: int) -> None:
 
 
 def _become(job: Mapping[str, Any], out: int, err: int) -> None:
-    """What `python -m locust` would be by now; it dies with who forked it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """What `python -m locust` would be by now."""
     os.dup2(out, 1)
     os.dup2(err, 2)
     for file in (out, err):
@@ -241,9 +242,7 @@ def _enter(network: str, name: str) -> None:
         if c.setns(file.fileno(), _CLONE_NEWNET) or c.unshare(_CLONE_NEWUTS):
             raise OSError(ctypes.get_errno(), f"cannot enter {network}")
     socket.sethostname(name)
-    vars(platform)["_uname_cache"] = (
-        None  # or this process would go by the host's name that it has read before
-    )
+    vars(platform)["_uname_cache"] = None  # it holds the name that the host had before
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-__all__ = ["leashed"]
+__all__ = ["leashed", "tie"]
 
 PR_SET_PDEATHSIG = 1
 
@@ -42,7 +42,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C this early is no traceback of ours
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # exec would keep a starter's SIG_IGN
     if sys.platform == "linux":
-        _tie(parent)
+        tie(parent)
     values = {f"${name}": os.environ.get(name, "") for name in names if name}
     command = [values.get(word, word) for word in command]
     try:
@@ -51,7 +51,8 @@ def main() -> None:
         sys.exit(f"cannot run {command[0]}: {error.strerror}")
 
 
-def _tie(parent: int) -> None:
+def tie(parent: int) -> None:
+    """This process dies with `parent`, who started it (Linux)."""
     import ctypes  # noqa: PLC0415 -- the starter, which imports `leashed`, has no use for it
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -287,9 +287,8 @@ def _check_killed(done: Result, mode: str) -> None:
     assert sum(summary["levels"][0]["errors"].values()) == totals["failed"]
     assert set(frame.error_class.dropna()) <= {"truncated", "reset", "connect"}
     cut = frame[frame.error_class == "truncated"]
-    assert (
-        1 <= len(cut) <= 2
-    )  # both users were in mid-stream, but for what came between the look at them and the kill
+    # Both users were in mid-stream, but for what came between the look at them and the kill.
+    assert 1 <= len(cut) <= 2
     assert cut.ttft_ms.notna().all()
     if mode == "native":  # each of its events has a running count; text of half a character makes none
         assert (cut.token_source == "server").all()
