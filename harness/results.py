@@ -63,7 +63,7 @@ class RunDirectory:
         if not re.fullmatch(r"[^/\\\0]+", run_id) or run_id in {".", ".."}:
             raise ConfigError(f"run id {run_id!r}: must be a plain folder name, without slashes")
         path = results_dir / run_id
-        # Before there is a directory: `platform` asks another process, and whoever is stopped meanwhile leaves nothing.
+        # Before there is a directory: `versions` may ask another process, and whoever is stopped meanwhile leaves nothing.
         run = {
             "schema": SCHEMA,
             "run_id": run_id,

@@ -16,7 +16,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,6 +26,7 @@ from typing import IO, Any, cast
 import pandas as pd
 import pytest
 import warm
+from alive import group
 from hosts import Host, lan
 from locust_runs import IDS, LOCUSTFILES, Result, journaled, truth, until
 
@@ -127,16 +127,9 @@ class Node:
         """Its end, and what it left."""
         return Result(self.end(timeout), self.out, self.err, self.results)
 
-    def alone(self, patience_s: float = 5.0) -> bool:
-        """Whether nothing it has started is left, or only for as long as a process takes to end."""
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline:
-            try:
-                os.killpg(self.pid, 0)
-            except ProcessLookupError:
-                return True
-            time.sleep(0.05)
-        return False
+    def strays(self) -> list[str]:
+        """What it has started and still runs, after as long as a process takes to end."""
+        return group(self.pid)
 
     def journaled(self, run: str = "*") -> int:
         """Requests in the journals below its results by now, or in those of the runs of such a name."""

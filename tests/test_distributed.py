@@ -37,7 +37,7 @@ class Shown:
     master: Node
     workers: tuple[Node, ...] = ()
     codes: tuple[int, ...] = ()  # of the workers
-    left: tuple[Node, ...] = ()  # those that have left a process of theirs behind
+    strays: tuple[str, ...] = ()  # processes of theirs that have outlived them
     prompts: tuple[str, ...] = ()
 
     @property
@@ -61,8 +61,8 @@ def play(request: pytest.FixtureRequest, plays: Mapping[Play, Future[Any]]) -> A
 def _end(on: Stage, server: Served, master: Node, *workers: Node, prompts: tuple[str, ...] = ()) -> Shown:
     done = master.done()
     codes = tuple(worker.end(20) for worker in workers)
-    left = tuple(node for node in (master, *workers) if not node.alone())
-    return Shown(done, server, master, workers, codes, left, prompts)
+    strays = tuple(stray for node in (master, *workers) for stray in node.strays())
+    return Shown(done, server, master, workers, codes, strays, prompts)
 
 
 def short_run_by_processes(folder: Path) -> list[Shown]:
@@ -112,7 +112,7 @@ def sweep_by_processes(folder: Path) -> Shown:
             )
             shown = _end(on, server, master)
             prompts = [found for said in tap.sent for found in _prompts(bytes(said))]
-        return Shown(shown.done, server, master, left=shown.left, prompts=tuple(prompts))
+        return Shown(shown.done, server, master, strays=shown.strays, prompts=tuple(prompts))
 
 
 def workers_beside_the_master(folder: Path) -> Shown:
@@ -288,7 +288,7 @@ def test_clocks_that_differ_are_brought_together(play: Shown) -> None:
 def _nothing_is_left(shown: Shown) -> None:
     """The workers ended well, no process is left, and no file but the results, on any host."""
     assert shown.codes == (0,) * len(shown.workers), [worker.err[-500:] for worker in shown.workers]
-    assert not shown.left
+    assert not shown.strays
     assert not list(shown.done.directory.glob("*journal*"))
     assert not list(shown.done.directory.glob("*.part"))
     assert len(list(shown.done.results.iterdir())) == 1
@@ -319,7 +319,7 @@ def test_a_bad_option_ends_all_of_them(tmp_path: Path) -> None:
             "tokenswarm: error: --levels '1,zwei': 'zwei' is not a number of users; write e.g. 1,2,4,8"
         ]
         assert "Traceback" not in master.err
-        assert master.alone()
+        assert not master.strays()
         assert not master.results.exists()
         assert server.finished() == 0
 
@@ -342,7 +342,7 @@ def test_a_worker_without_the_key_is_named_before_load(tmp_path: Path) -> None:
         for node in (master, *workers):
             assert "Traceback" not in node.err
             assert "sk-right-1" not in node.err + node.out
-            assert node.alone()
+            assert not node.strays()
             assert not node.results.exists() or not list(node.results.iterdir())
 
 

@@ -49,7 +49,7 @@ class Shown:
     codes: tuple[int, ...]  # of the workers
     at_ns: int = 0  # when it happened
     took_s: float = 0.0  # what came after
-    strays: tuple[Node, ...] = ()
+    strays: tuple[str, ...] = ()
     after: Result | None = None  # of `tokenswarm collect`
     again_ns: int = 0  # when it happened once more
 
@@ -84,7 +84,7 @@ def _end(server: Served, master: Node, *workers: Node, at_ns: int = 0, after: Re
     done = master.done()
     codes = tuple(worker.end(40) for worker in workers)
     took_s = (now_ns() - at_ns) / 1e9 if at_ns else 0.0
-    strays = tuple(node for node in (master, *workers) if not node.alone())
+    strays = tuple(stray for node in (master, *workers) for stray in node.strays())
     return Shown(done, server.log, workers, codes, at_ns, took_s, strays, after)
 
 

@@ -7,7 +7,6 @@ import csv
 import errno
 import json
 import os
-import platform
 from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from gevent import GreenletExit
 from recomputed import check, recompute, same
 from synthetic_run import BASE_NS, record, run
 
-from harness import files, loadpoint, rows
+from harness import files, loadpoint, results, rows
 from harness.errors import ConfigError
 from harness.journal import Window, pack
 from harness.levels_csv import asked_sizes
@@ -184,12 +183,12 @@ def test_places_that_cannot_hold_a_run_are_refused_in_one_line(tmp_path):
 def test_a_run_that_is_stopped_while_its_facts_are_asked_for_leaves_no_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python's `platform` waits for another process, and who is killed in that wait has no run to discard yet."""
+    """Python's `platform` may wait for another process: who is killed in that wait has no run to discard yet."""
 
     def stopped() -> str:
         raise GreenletExit
 
-    monkeypatch.setattr(platform, "platform", stopped)
+    monkeypatch.setattr(results, "versions", stopped)
     with pytest.raises(GreenletExit):
         RunDirectory.create(tmp_path / "results", "r", {})
     assert not (tmp_path / "results").exists()

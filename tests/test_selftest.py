@@ -15,9 +15,9 @@ from pathlib import Path
 
 import orjson
 import pytest
+from alive import goes
 from hypothesis import given
 from hypothesis import strategies as st
-from locust_runs import until
 
 from harness import cli
 from harness.selftest import capacity, lab, pacer, search, steps, telling
@@ -569,7 +569,7 @@ def test_ctrl_c_leaves_nothing_behind() -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
-    until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], timeout=10)
+    assert all(goes(int(pid)) for pid in pids)
 
 
 # -- both processes, for real

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
+from alive import goes
 
 from harness.servers import process, waiting
 from harness.servers.process import Server, ServerFailed, free_port, running
@@ -66,27 +67,13 @@ def _run(
     )
 
 
-def _gone(pid: int, within_s: float = 5.0) -> bool:
-    """Whether the process ends in time; a zombie has ended."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-            if Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (ProcessLookupError, FileNotFoundError):
-            return not Path("/proc/self").exists() or not Path(f"/proc/{pid}").exists()
-        time.sleep(0.02)
-    return False
-
-
 def test_ready_means_200_not_503(tmp_path: Path) -> None:
     """A server that answers 503 is still loading: the context is entered at its first 200, asked /health."""
     port, log = free_port(), tmp_path / "deep" / "server.log"
     with _run(_stand_in(port, loading=3), port, health="/health", log=log) as server:
         assert (server.url, server.name) == (f"http://127.0.0.1:{port}", "stand-in")
-        assert not _gone(server.pid, within_s=0.1)
-    assert _gone(server.pid)
+        assert not goes(server.pid, within_s=0.1)
+    assert goes(server.pid)
     assert log.read_text(encoding="utf-8").split("\n") == ["asked /health"] * 4 + [""]
 
 
@@ -122,7 +109,7 @@ def test_deadline_names_the_last_answer_and_ends_the_child(tmp_path: Path) -> No
     assert time.monotonic() - start >= 1.5
     expected = f"stand-in was not ready within 1.5 s: it answered 503 at http://127.0.0.1:{port}/; the end"
     assert str(caught.value).startswith(expected)
-    assert _gone(int(pid_file.read_text(encoding="utf-8")))
+    assert goes(int(pid_file.read_text(encoding="utf-8")))
 
 
 def test_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +159,7 @@ def test_deaf_child_is_killed() -> None:
     with _run(_stand_in(port, manner="deaf"), port, grace_s=0.3) as server:
         start = time.monotonic()
     assert time.monotonic() - start >= 0.3
-    assert _gone(server.pid)
+    assert goes(server.pid)
 
 
 def test_an_interrupt_counts_as_soon_as_it_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +178,7 @@ def test_an_interrupt_counts_as_soon_as_it_is_offered(monkeypatch: pytest.Monkey
         raise KeyboardInterrupt
     assert said == ["stopping stand-in; Ctrl-C again kills it"]
     assert time.monotonic() - start < 300
-    assert _gone(server.pid)
+    assert goes(server.pid)
 
 
 def test_children_of_the_child_go_too(tmp_path: Path) -> None:
@@ -203,8 +190,8 @@ def test_children_of_the_child_go_too(tmp_path: Path) -> None:
     )
     with _run([sys.executable, "-c", code, str(port), "0", "obeys"], port):
         worker = int(pid_file.read_text(encoding="utf-8"))
-        assert not _gone(worker, within_s=0.1)
-    assert _gone(worker)
+        assert not goes(worker, within_s=0.1)
+    assert goes(worker)
 
 
 def test_error_of_the_body_passes_and_the_child_ends() -> None:
@@ -212,7 +199,7 @@ def test_error_of_the_body_passes_and_the_child_ends() -> None:
     port = free_port()
     with pytest.raises(ZeroDivisionError), _run(_stand_in(port), port) as server:
         _ = 1 / 0
-    assert _gone(server.pid)
+    assert goes(server.pid)
 
 
 def test_death_in_use_is_told_not_raised(capfd: pytest.CaptureFixture[str]) -> None:
@@ -220,7 +207,7 @@ def test_death_in_use_is_told_not_raised(capfd: pytest.CaptureFixture[str]) -> N
     port = free_port()
     with _run(_stand_in(port), port) as server:
         os.kill(server.pid, signal.SIGKILL)
-        assert _gone(server.pid)
+        assert goes(server.pid)
     expected = (
         "tokenswarm: stand-in died during the run (signal 9, Killed); the end of its output:\n    asked /\n"
     )
@@ -238,7 +225,7 @@ def test_signal_to_the_parent_ends_the_child(signum: signal.Signals, preamble: s
     holder, pid = _hold(port, preamble)
     holder.send_signal(signum)
     assert holder.wait(timeout=20) == 77
-    assert _gone(pid)
+    assert goes(pid)
 
 
 def test_second_ctrl_c_skips_the_grace() -> None:
@@ -252,7 +239,7 @@ def test_second_ctrl_c_skips_the_grace() -> None:
         with suppress(subprocess.TimeoutExpired):
             assert holder.wait(timeout=20) == 77
             break
-    assert _gone(pid)
+    assert goes(pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a child to its parent")
@@ -263,7 +250,7 @@ def test_child_dies_with_a_killed_parent(preamble: str) -> None:
     holder, pid = _hold(port, preamble, manner="deaf")
     holder.kill()
     assert holder.wait(timeout=20) == -signal.SIGKILL
-    assert _gone(pid)
+    assert goes(pid)
 
 
 def _hold(port: int, preamble: str = "", manner: str = "obeys") -> tuple[subprocess.Popen[str], int]:

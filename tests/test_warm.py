@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from alive import goes
 from locust_runs import IDS, Result, cold, run, simulator, until
 
 SHORT = (*IDS, "--output-tokens", "4")
@@ -77,7 +78,7 @@ def test_one_that_is_killed(tmp_path: Path) -> None:
     assert process.poll() is None
     process.kill()
     assert (process.wait(5), process.poll()) == (-signal.SIGKILL, -signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{process.pid}").exists(), 5)
+    assert goes(process.pid)
     process.send_signal(signal.SIGTERM)  # to nobody
     assert started(["--version"], dict(os.environ), tmp_path, out, err).wait(60) == 0
 
@@ -124,4 +125,5 @@ def test_who_forks_and_what_it_forked_go_with_who_asked(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     keeper, pid, group = map(int, done.stdout.split())
     assert pid == group
-    until(lambda: not any(Path(f"/proc/{one}").exists() for one in (keeper, pid)), 5)
+    assert goes(keeper)
+    assert goes(pid)

@@ -29,7 +29,7 @@ class Both:
     took_s: float  # from the first's end to the second's first requests
     stats: Any
     codes: list[int]
-    left: list[Node]
+    strays: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
         assert not any(worker.over for worker in workers)
         master.signal(signal.SIGINT)
         codes = [node.end(30) for node in (master, *workers)]
-        left = [node for node in (master, *workers) if not node.alone()]
+        strays = [stray for node in (master, *workers) for stray in node.strays()]
         took_s = (truth(server.log).query("received_ns > @begun_ns").received_ns.min() - begun_ns) / 1e9
-        return Both(_ended(master), server, master, workers, took_s, stats, codes, left)
+        return Both(_ended(master), server, master, workers, took_s, stats, codes, strays)
 
 
 def _ended(master: Node) -> list[Path]:
@@ -128,4 +128,4 @@ def test_locusts_own_statistics_begin_anew(both: Both) -> None:
 def test_closing_the_page_ends_all(both: Both) -> None:
     """Ctrl-C on the master between runs: master and workers end well, and leave no process."""
     assert both.codes == [0, 0, 0]
-    assert both.left == []
+    assert both.strays == []
