@@ -9,7 +9,8 @@ and the earliest end of them all count. Where a start-up ends is found in two st
     hinge   the least-squares line that bends once, y = a + b min(i - h, 0). Where it describes the start as well as
             the mean does the rest, the start-up was a ramp and h is its end. MSER alone is more than two bins off in
             one noisy ramp of seven, and in half of the slow ones
-    else    back from d to the last value that is 3 standard deviations off: MSER likes to take some of the rest too
+    else    back from d to the last two values in a row that are 3 standard deviations off: MSER likes to take some of
+            the rest too, and to cut behind a single odd value
 
 The rule: nothing is dropped by chance. A start that could be noise stays (4 standard errors), and so does one whose
 mean is within 1 % of the rest's. Neighbouring bins share requests, so standard errors are those of an autoregressive
@@ -121,10 +122,17 @@ def _settled(values: Floats, cut: int, *, is_free: bool) -> int:
 
 
 def _reached(values: Floats, cut: int) -> int:
-    """As far before MSER's cut as single values do not differ: it likes to take some of the rest with it."""
+    """How many values at the beginning are unlike the rest, up to MSER's cut: it likes to take some of the rest with it.
+
+    One alone that is no start is a hiccup. MSER likes to cut right behind it, however long the start-up is over.
+    """
     rest = values[cut:]
-    far = np.flatnonzero(np.abs(values[:cut] - rest.mean()) > FAR * rest.std())
-    return int(far[-1]) + 1 if len(far) else cut
+    is_far = np.abs(values[:cut] - rest.mean()) > FAR * rest.std()
+    together = np.flatnonzero(is_far & np.append(True, is_far[:-1]))
+    if len(together):
+        return int(together[-1]) + 1
+    others = values[:cut][~is_far]
+    return cut if _is_unlike(np.append(others, rest), len(others)) else 0
 
 
 def _is_unlike(values: Floats, cut: int) -> bool:

@@ -127,6 +127,22 @@ def test_a_start_up_of_another_shape(shape, earliest, latest):
         assert found.end_ns >= 90 * S
 
 
+@pytest.mark.parametrize(
+    "start_up", [ramp(140, 45) - 100, np.where(np.arange(140) < 45, -50.0, 0.0), np.zeros(140)]
+)
+def test_a_hiccup_is_no_start_up(start_up):
+    """One value that is 15 standard deviations off, anywhere in the steady part, moves neither end by more than two, 95 times."""
+    random, start, end = np.random.default_rng(5), 0, 0
+    for _ in range(100):
+        values = 100 + start_up + noise(random, 140, 1, 0.3)
+        values[random.integers(48, 139)] += random.choice([-15, 15])
+        found = find(seconds(np.full(140, 100.0), ttft=values))
+        start += abs(found.start_ns / S - (45 if start_up.any() else 0)) <= 2
+        end += found.end_ns >= 138 * S
+    assert start >= 95
+    assert end >= 95
+
+
 def test_a_trend_that_remains_is_not_steady():
     """Rising by a third all through the window: said with its numbers. A rise of 2 % is of no concern."""
     found = find(seconds(np.full(100, 50.0), 30 + 10 * np.arange(100) / 99))
