@@ -17,14 +17,14 @@ import requests
 import warm
 from devtools import Tab
 from distributed_runs import BRISK
-from locust_runs import LOCUSTFILES, Result, finish, simulator, start, until
+from locust_runs import LOCUSTFILES, NUMBERS, Result, finish, simulator, start, until
 from web_site import Site, serving
 
 from harness.errors import ConfigError
 from harness.servers.process import Server, free_port
 from harness.web.form_classes import picked
 
-SIZES: Final = ("--prompt-tokens", "30", "--output-tokens", "10")
+SIZES: Final = (*NUMBERS, "--output-tokens", "10")
 USERS: Final = {"user_count": 1, "spawn_rate": 10}
 SCRIPT: Final = """
 window.field = name => document.querySelector(`form [name="${name}"]`);
