@@ -37,7 +37,7 @@ IMPORTERS: Final[Mapping[str, set[str]]] = {
         "choosing",
         "connection",
         "datasets.stream",
-        *(f"distributed.{name}" for name in ("assignment", "collecting", "crew", "fetch")),
+        *(f"distributed.{name}" for name in ("assignment", "collecting", "crew", "fetch", "hardening")),
         *(f"distributed.{name}" for name in ("incidents", "roster", "worker")),
         "engine",
         "exchange",

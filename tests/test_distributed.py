@@ -194,7 +194,8 @@ def test_a_sweep_over_hosts_agrees_with_the_server(play: Shown) -> None:
     assert [level["requests"] for level in done.summary["levels"]] == [12, 12, 12]
     error_ms = both.ttft_ms.astype(float) - (both.first_token_ns - both.received_ns) / 1e6
     assert error_ms.min() > -0.05
-    assert error_ms.median() < 5  # all of this shares two cores with whatever else runs
+    # All of this shares two cores with whatever else runs; what is wrong is wrong in the least disturbed too.
+    assert error_ms.quantile(0.1) < 2
     reconcile(done)
     check(done.directory)
     _windows_are_whole(play)
