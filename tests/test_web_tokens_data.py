@@ -236,13 +236,23 @@ def at_an_edge(run: Path, level: int, what: str) -> int:
 
 
 def test_a_finished_level_is_within_a_hundredth_while_load_runs(seen: Seen) -> None:
-    """What was told last before the results were written; counts are the same."""
-    live = next(look for look in reversed(seen.viewer.looks) if look["run"]["state"] == "writing")
+    """What was told last before the results were written; counts are the same.
+
+    The last level's last second is told of a second later, by when the results may be there.
+    """
     final = {level["level"]: level for level in summary_of(seen, seen.first)["levels"]}
-    assert [level["level"] for level in live["levels"]] == [2, 4]
-    for level in live["levels"]:
+    before = [
+        look["levels"] for look in seen.viewer.looks if look["run"] and look["run"]["state"] not in OVER
+    ]
+    live = {
+        one["level"]: one
+        for levels in before
+        for one in levels
+        if one["state"] == "done" and one["is_counted"]
+    }
+    assert 2 in live
+    for level in live.values():
         true = final[level["level"]]
-        assert (level["state"], level["is_counted"]) == ("done", True)
         for name in ("requests", "succeeded", "failed", "cancelled", "windows", "title", "concurrency"):
             assert level[name] == true[name], name
         assert level["window_s"] == pytest.approx(true["window_s"])
