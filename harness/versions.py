@@ -32,7 +32,8 @@ def _system() -> str:
     if sys.platform != "linux":
         return platform.platform()
     uname = platform.uname()
-    return f"{uname.system}-{uname.release}-{uname.machine}-with-{''.join(platform.libc_ver())}"
+    libc = "".join(platform.libc_ver())  # none is known where it is musl
+    return "-".join(filter(None, (uname.system, uname.release, uname.machine, "with", libc)))
 
 
 def _installed(name: str) -> str | None:

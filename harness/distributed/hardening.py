@@ -19,7 +19,7 @@ from harness.clock import now_ns
 from harness.grid import clean
 from harness.say import say
 
-__all__ = ["harden"]
+__all__ = ["harden", "heard"]
 
 SAID: Final = 3  # lines about such messages; a peer may send thousands
 # TCP says a lost word again after 0.2, 0.4, 0.8 ... s; a worker that hangs has no more to say.
@@ -65,10 +65,11 @@ def _see_off(runner: MasterRunner) -> None:
         runner.server.send_to_client(Message("quit", None, client.id))
     deadline_ns = now_ns() + GOODBYE_NS
     # Told again, it has no greenlets left: it listens no more, and has waited.
-    while runner.greenlet and now_ns() < deadline_ns and _are_some_here(runner):
+    while runner.greenlet and now_ns() < deadline_ns and heard(runner):
         gevent.sleep(_LOOK_S)
     runner.greenlet.kill(block=True)
 
 
-def _are_some_here(runner: MasterRunner) -> bool:
-    return any(client.state != STATE_MISSING for client in runner.clients.all)
+def heard(runner: MasterRunner) -> list[Any]:
+    """Locust's own entries of the workers that it hears."""
+    return [client for client in runner.clients.all if client.state != STATE_MISSING]

@@ -13,7 +13,7 @@ from locust.runners import STATE_MISSING, MasterRunner
 
 from harness.clock import unix_now_ns
 from harness.distributed.hand import Hand, name_of
-from harness.distributed.hardening import harden
+from harness.distributed.hardening import harden, heard
 from harness.distributed.parcel import BytesSource, Shelf, offer
 from harness.errors import ConfigError
 from harness.orders import Totals
@@ -91,7 +91,7 @@ class Roster:
 
     def clients(self) -> list[Any]:
         """Locust's own entries of those that it hears."""
-        return [client for client in self._runner.clients.all if client.state != STATE_MISSING]
+        return heard(self._runner)
 
     def how_lost(self, hand: Hand) -> str | None:
         """Why Locust does not count on it any more; None if it does."""
