@@ -60,6 +60,12 @@ class Plan:
         return self.segments[self.at] if self.at < len(self.segments) else None
 
     @property
+    def is_starting(self) -> bool:
+        """No level has been held yet, or users are being started by hand; a sweep between two levels has long begun."""
+        is_between = self.segment is not None and not self.segment.level
+        return is_between or all(segment.open_ns is None for segment in self.segments)
+
+    @property
     def planned(self) -> int | None:
         """Requests the plan offers in all, warm-up included; None where it is open-ended."""
         if not self.is_sweep or self.more or any(segment.quota is None for segment in self.segments):

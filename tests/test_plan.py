@@ -227,6 +227,35 @@ def test_a_lost_part_ends_the_window_and_leaves_its_quota_to_the_others() -> Non
     assert not segment.is_done  # its request is under way again
 
 
+def test_a_sweep_starts_once() -> None:
+    """Between two levels, while the next one's users are being started, it is under way all the same."""
+    table = Table(plan.sweep([1, 2], 1, 1, 0))
+    assert table.plan.is_starting
+    table.ready(0, local=1)
+    assert not table.plan.is_starting
+    table.finish(table.take(1), 9)
+    following = table.plan.next_segment()
+    assert following is not None
+    assert following.open_ns is None
+    assert not table.plan.is_starting
+    table.ready(20, local=2)
+    assert table.plan.next_segment() is None  # and before it is stopped
+    assert not table.plan.is_starting
+
+
+def test_users_set_by_hand_are_told_of_while_they_start() -> None:
+    """Each time anew: what is sent until they are all up is no level's."""
+    table = Table(Plan())
+    table.plan.begin(0)
+    assert table.plan.is_starting
+    table.ready(1, local=2)
+    assert not table.plan.is_starting
+    table.plan.users_asked(2, 4, "somebody", 10)
+    assert table.plan.is_starting
+    table.ready(20, local=4)
+    assert not table.plan.is_starting
+
+
 def test_users_who_move_from_part_to_part_end_the_window() -> None:
     """A late worker takes some of them over."""
     table = Table(plan.sweep([4], 1, 40, 0), "a", "b")

@@ -280,9 +280,8 @@ def test_a_finished_level_is_within_a_hundredth_while_load_runs(seen: Seen) -> N
 def test_the_table_fills_in(seen: Seen) -> None:
     """A level is to come, runs, and is done; the time that is left goes down."""
     states = [tuple(one["state"] for one in look["levels"]) for look in seen.viewer.looks if look["levels"]]
-    found = [
-        state for state in dict.fromkeys(states) if state != ("to_come", "to_come")
-    ]  # seen on a busy machine
+    between = [("to_come", "to_come"), ("done", "to_come")]  # while users are started: seen on a busy machine
+    found = [state for state in dict.fromkeys(states) if state not in between]
     assert found == [("running", "to_come"), ("done", "running"), ("done", "done")]
     running = [
         look["progress"] for look in seen.viewer.looks if look["run"] and look["run"]["state"] == "running"

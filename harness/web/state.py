@@ -47,7 +47,7 @@ def under_way(seen: "Lookout", now_ns: int, drained_ns: int | None) -> Json:
     state = "running"
     if plan.is_stopped:
         state = "draining" if drained_ns is None else "writing"
-    elif plan.segment is None or plan.segment.open_ns is None or not plan.segment.level:
+    elif plan.is_starting:
         state = "starting"
     totals = run.parts.totals()
     outcomes = spent.outcomes

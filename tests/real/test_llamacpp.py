@@ -20,6 +20,7 @@ MODES = ("native", "chat", "completions")
 SHORT = ("--prompt-tokens", "30", "--output-tokens", "8")
 
 
+@pytest.mark.calm
 @pytest.mark.parametrize("mode", MODES)
 def test_counts_and_times_are_the_servers_own(tmp_path: Path, llamacpp_server: Server, mode: str) -> None:
     """A sweep: each count and time is the one on the wire, and the totals those by which /metrics has grown.
