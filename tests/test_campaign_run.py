@@ -215,6 +215,7 @@ locustfile = "openai.py"
 
 [options]
 u = 2
+r = 10
 t = {seconds}
 prompt-tokens = 20
 output-tokens = 20

@@ -127,15 +127,33 @@ def test_errors_behind_it_are_errors(site: Site, inside: requests.Session) -> No
     assert (missing.status_code, missing.text) == (404, "404 Not Found\n")
 
 
-def test_an_answer_that_is_kept_has_no_cookie_of_another(site: Site, inside: requests.Session) -> None:
-    """Locust gives everybody the same statistics for two seconds; each gets them with a cookie of their own."""
-    with requests.Session() as other:
-        log_in(site, other)
-        for session in (inside, other, inside):
-            answer = session.get(f"{site.url}/stats/requests", timeout=5)
-            cookies = answer.raw.headers.getlist("Set-Cookie")
-            assert len(cookies) <= 1
-            assert session.get(f"{site.url}/own/size", timeout=5).text == "0"
+def test_who_has_come_or_gone_stays_so(site: Site, inside: requests.Session) -> None:
+    """No answer brings a cookie but that to a login or a logout: one that is late would put back who one was before."""
+    with requests.Session() as session:
+        log_in(site, session)
+        before = dict(session.cookies)
+        left = session.post(site.at("logout"), timeout=5, allow_redirects=False)
+        assert len(left.raw.headers.getlist("Set-Cookie")) == 1
+        assert not session.cookies
+    for cookies in (dict(inside.cookies), before, {}):
+        for path in ("/", "/login", "/login?said=wrong", "/stats/requests", "/tokenswarm/tokens.json"):
+            answer = requests.get(f"{site.url}{path}", cookies=cookies, timeout=5, allow_redirects=False)
+            assert "Set-Cookie" not in answer.headers, path
+            assert "Cookie" in answer.headers["Vary"], path
+    assert inside.get(f"{site.url}/own/size", timeout=5).text == "0"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"), [("wrong", WRONG), ("busy", "Too many attempts at once."), ("out", "Logged out.")]
+)
+def test_what_the_login_page_says(site: Site, said: str, words: str) -> None:
+    """Is in its address, as one of three words, and said to nobody else."""
+    assert words in requests.get(f"{site.url}/login?said={said}", timeout=5).text
+    for other in ("", "?said=", "?said=%3Cb%3E", f"?said={said}x", f"?{said}"):
+        page = requests.get(f"{site.url}/login{other}", timeout=5)
+        assert page.status_code == 200
+        assert words not in page.text
+        assert "<b>" not in page.text
 
 
 # --- coming in, and leaving
@@ -148,7 +166,7 @@ def test_whoever_is_wrong_stays_out(site: Site, user: str, password: str) -> Non
     """The same words whatever is wrong, on the login page; and nothing is open afterwards."""
     with requests.Session() as session:
         refused = log_in(site, session, user, password)
-        assert refused.url == f"{site.url}/login"
+        assert refused.url == f"{site.url}/login?said=wrong"
         assert WRONG in refused.text
         assert session.get(f"{site.url}/own/size", timeout=5, allow_redirects=False).status_code == 302
         log_in(site, session)  # and starts afresh: the next one does not wait
@@ -204,7 +222,7 @@ def test_who_logs_out_is_out(site: Site) -> None:
             one.get(site.at("logout"), timeout=5, allow_redirects=False).status_code == 405
         )  # no link does it
         out = one.post(site.at("logout"), timeout=5)
-        assert (out.url, "Logged out." in out.text) == (f"{site.url}/login", True)
+        assert (out.url, "Logged out." in out.text) == (f"{site.url}/login?said=out", True)
         for cookies in (dict(one.cookies), kept, {next(iter(kept)): "eyJfdXNlcl9pZCI6IngifQ.awLAmQ.x"}):
             again = requests.get(f"{site.url}/", cookies=cookies, timeout=5, allow_redirects=False)
             assert again.status_code == 302
@@ -292,6 +310,15 @@ def test_a_login_of_the_locustfiles_own_is_kept(tmp_path: Path) -> None:
             assert (page.url, "tokenswarm-bar" in page.text) == (f"{site.url}/", True)
             assert "Log out" not in page.text
             assert session.get(site.at("assets/site.css"), timeout=5).status_code == 200
+            with requests.Session() as other:
+                other.get(f"{site.url}/own/login", timeout=5)
+                for one in (
+                    session,
+                    other,
+                    session,
+                ):  # all get the same statistics, each with a cookie of their own
+                    answer = one.get(f"{site.url}/stats/requests", timeout=5)
+                    assert len(answer.raw.headers.getlist("Set-Cookie")) == 1
         assert requests.get(site.at("assets/site.css"), timeout=5, allow_redirects=False).status_code == 302
 
 

@@ -39,8 +39,13 @@ HASH: Final = "TOKENSWARM_WEB_PASSWORD_HASH"
 _MAKE: Final = (
     f"make it with `tokenswarm web-password` and put it into {HASH}, or into a file that {HASH}_FILE names"
 )
-_WRONG: Final = "Wrong user or password."
-_BUSY: Final = "Too many attempts at once. Try again in a moment."
+# What the login page says, by `said` in its address, and where Locust's template looks for it.
+_WORDS: Final = {
+    "wrong": ("auth_error", "Wrong user or password."),
+    "busy": ("auth_error", "Too many attempts at once. Try again in a moment."),
+    "out": ("auth_info", "Logged out."),
+}
+_NOTES: Final = ("auth_error", "auth_info")
 _LASTS_S: Final = 12 * 3600
 _MOST_GUESTS: Final = 100
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0
@@ -202,8 +207,10 @@ class _Login:
         )
         manager = web_ui.login_manager
         manager.login_message = None  # it would be kept in the cookie, once for each request without a login
+        manager.session_protection = None  # it only notes in the cookie that its bearer comes from elsewhere
         manager.user_loader(lambda name: _Guest(name) if self._guests.is_in(name) else None)
         manager.unauthorized_handler(self._stranger)
+        app.before_request(_tell)
         web_ui.auth_args = {"username_password_callback": site.url("login")}
         app.add_url_rule(f"{site.base}{PREFIX}/login", "tokenswarm.login", self._log_in, methods=["POST"])
         app.add_url_rule(f"{site.base}{PREFIX}/logout", LOGOUT, self._log_out, methods=["POST"])
@@ -218,8 +225,7 @@ class _Login:
         is_right = self._turnstile.attempt(lambda: threads.apply(self._access.admits, (user, password)))
         session.clear()
         if not is_right:
-            session["auth_error"] = _BUSY if is_right is None else _WRONG
-            return self._lead_to("/login")
+            return self._lead_to(f"/login?said={'busy' if is_right is None else 'wrong'}")
         login_user(_Guest(self._guests.admit()))
         return self._lead_to("/")
 
@@ -228,8 +234,7 @@ class _Login:
 
         self._guests.dismiss(session.get("_user_id"))
         session.clear()
-        session["auth_info"] = "Logged out."
-        return self._lead_to("/login")
+        return self._lead_to("/login?said=out")
 
     def _stranger(self) -> "Response":
         """Pages lead to the login; what a script of a page asks for says so."""
@@ -243,14 +248,34 @@ class _Login:
         return self._site.answer("", status=status, Location=self._site.base + path)
 
 
+def _tell() -> None:
+    """Have the login page say why it is there."""
+    from flask import request, session  # noqa: PLC0415
+
+    if request.endpoint == "locust.login":
+        note, words = _WORDS.get(request.args.get("said", ""), (_NOTES[0], None))
+        session.update({**dict.fromkeys(_NOTES), note: words})
+
+
 def _cookies() -> "SessionInterface":
-    """They are sent back by TLS alone where the page came by TLS, to this process or to a proxy in front of it."""
-    from flask import Flask, request  # noqa: PLC0415
-    from flask.sessions import SecureCookieSessionInterface  # noqa: PLC0415
+    """They are sent back by TLS alone where the page came by TLS, to this process or to a proxy in front of it.
+
+    Locust writes its notes into the session with every request. Were they kept, each answer would bring a cookie, and that
+    of a page which asks once a second would now and then put back who one was before one logged in or out.
+    """
+    from flask import Flask, Response, request  # noqa: PLC0415
+    from flask.sessions import SecureCookieSessionInterface, SessionMixin  # noqa: PLC0415
 
     allowed = origins.read(os.environ.get(origins.VARIABLE, ""))
 
     class Cookies(SecureCookieSessionInterface):
+        def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+            for note in _NOTES:
+                session.pop(note, None)
+            if dict(session) != dict(self.open_session(app, request) or {}):
+                super().save_session(app, session, response)
+            response.vary.add("Cookie")
+
         def get_cookie_secure(self, app: Flask) -> bool:
             return super().get_cookie_secure(app) or origins.origin_of(f"https://{request.host}") in allowed
 
