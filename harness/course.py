@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from harness.journal import Window
-from harness.windows import NEVER, Floats, Ints, Streams, ints
+from harness.windows import NEVER, Bools, Floats, Ints, Streams, ints
 
 __all__ = ["Course", "bin_ns", "laid_out", "of_requests"]
 
@@ -46,13 +46,18 @@ class Course:
         """The length of each."""
         return self.bin_ns / 1e9
 
-    def series(self) -> Iterator[tuple[str, Floats]]:
-        """Each series with its name, without gaps. A TTFT that fewer than half of the bins have is left out."""
-        yield "tokens/s", self.tokens_per_s
-        yield "requests in flight", self.in_flight
-        known = np.flatnonzero(~np.isnan(self.ttft_ms))
-        if 2 * len(known) >= self.bins > 0:
-            yield "TTFT", np.interp(np.arange(self.bins), known, self.ttft_ms[known])
+    def series(self) -> Iterator[tuple[str, Floats, Bools]]:
+        """Each series with its name, its gaps filled, and in which bins it has a value of its own.
+
+        A TTFT that fewer than half of the bins have is left out.
+        """
+        everywhere = np.ones(self.bins, dtype=bool)
+        yield "tokens/s", self.tokens_per_s, everywhere
+        yield "requests in flight", self.in_flight, everywhere
+        known = ~np.isnan(self.ttft_ms)
+        places = np.flatnonzero(known)
+        if 2 * len(places) >= self.bins > 0:
+            yield "TTFT", np.interp(np.arange(self.bins), places, self.ttft_ms[places]), known
 
 
 def bin_ns(window: Window) -> int:

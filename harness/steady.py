@@ -10,7 +10,7 @@ and the earliest end of them all count. Where a start-up ends is found in two st
             the mean does the rest, the start-up was a ramp and h is its end. MSER alone is more than two bins off in
             one noisy ramp of seven, and in half of the slow ones
     else    back from d to the last two values in a row that are 3 standard deviations off: MSER likes to take some of
-            the rest too, and to cut behind a single odd value
+            the rest too, and to cut behind a single odd value. What fills a gap between two values is none
 
 The rule: nothing is dropped by chance. A start that could be noise stays (4 standard errors), and so does one whose
 mean is within 1 % of the rest's. Neighbouring bins share requests, so standard errors are those of an autoregressive
@@ -28,7 +28,7 @@ import numpy as np
 
 from harness.course import Course
 from harness.journal import Window
-from harness.windows import Floats
+from harness.windows import Bools, Floats
 
 __all__ = ["Steady", "find", "mser", "narrowed"]
 
@@ -61,14 +61,14 @@ def find(course: Course) -> Steady:
         short = f"{bins * course.bin_s:.3g} s are too short to tell whether it was steady"
         return replace(whole, reasons=(short,))
     series = list(course.series())
-    cuts = [(name, *_cuts(values)) for name, values in series]
+    cuts = [(name, *_cuts(values, known)) for name, values, known in series]
     slowest, start, _ = max(cuts, key=lambda cut: cut[1])
     earliest, _, end = min(cuts, key=lambda cut: cut[2])
     if start >= bins // 2 or 2 * (end - start) <= bins:
         name = slowest if start >= bins - end else earliest
         why = f"not steady: {name} kept changing for more than half of {bins * course.bin_s:.3g} s"
         return replace(whole, is_steady=False, reasons=(why,))
-    trends = [_trend(name, values[start:end], course.bin_s) for name, values in series]
+    trends = [_trend(name, values[start:end], course.bin_s) for name, values, _ in series]
     if any(trends):
         return replace(whole, is_steady=False, reasons=tuple(filter(None, trends)))
     late = f"steady after {start * course.bin_s:.3g} s: {slowest} had to settle" if start else ""
@@ -103,34 +103,37 @@ def mser(values: Floats) -> tuple[int, int]:
     return int(starts[start, 0]), int(ends[0, end])
 
 
-def _cuts(values: Floats) -> tuple[int, int]:
-    """(first, one after the last) of the values that are alike."""
+def _cuts(values: Floats, known: Bools) -> tuple[int, int]:
+    """(first, one after the last) of the values that are alike; known: which of them fill no gap."""
     start, end = mser(values)
     is_free = 2 * (end - start) > len(values) + 1  # else it would have cut off more, had it been allowed to
-    first = _settled(values[:end], start, is_free=is_free)
-    return first, len(values) - _settled(values[start:][::-1], len(values) - end, is_free=is_free)
+    first = _settled(values[:end], known[:end], start, is_free=is_free)
+    backwards = values[start:][::-1], known[start:][::-1]
+    return first, len(values) - _settled(*backwards, len(values) - end, is_free=is_free)
 
 
-def _settled(values: Floats, cut: int, *, is_free: bool) -> int:
+def _settled(values: Floats, known: Bools, cut: int, *, is_free: bool) -> int:
     """How many values at the beginning differ from the rest, given MSER's word for it."""
     if not cut or not _is_unlike(values, cut):
         return 0
     bend = _bend(values, cut)
     if bend is not None:
         return bend
-    return _reached(values, cut) if is_free else cut
+    return _reached(values, known, cut) if is_free else cut
 
 
-def _reached(values: Floats, cut: int) -> int:
+def _reached(values: Floats, known: Bools, cut: int) -> int:
     """How many values at the beginning are unlike the rest, up to MSER's cut: it likes to take some of the rest with it.
 
-    One alone that is no start is a hiccup. MSER likes to cut right behind it, however long the start-up is over.
+    One alone that is no start is a hiccup. MSER likes to cut right behind it, however long the start-up is over. What fills
+    a gap beside it is no second one.
     """
     rest = values[cut:]
     is_far = np.abs(values[:cut] - rest.mean()) > FAR * rest.std()
-    together = np.flatnonzero(is_far & np.append(True, is_far[:-1]))
-    if len(together):
-        return int(together[-1]) + 1
+    places = np.flatnonzero(known[:cut])
+    together = is_far[places] & np.append(True, is_far[places][:-1])
+    if together.any():
+        return int(places[together][-1]) + 1
     others = values[:cut][~is_far]
     return cut if _is_unlike(np.append(others, rest), len(others)) else 0
 

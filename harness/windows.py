@@ -20,10 +20,11 @@ import pyarrow as pa
 
 from harness.journal import Window
 
-__all__ = ["Arrived", "Floats", "Ints", "Streams", "floats", "ints"]
+__all__ = ["Arrived", "Bools", "Floats", "Ints", "Streams", "floats", "ints"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 BLOCK: Final = 10_000  # requests whose events are laid out at once; bounds the memory, not the result
 NEVER: Final = int(np.iinfo(np.int64).min)  # stands for a stamp that is None

@@ -90,10 +90,11 @@ def test_a_series_is_left_out_where_half_of_it_is_missing():
     """A TTFT in every second bin has its gaps closed; one in fewer tells nothing."""
     whole, nothing = np.ones(4), np.nan
     filled = Course(0, S, whole, whole, np.array([2.0, nothing, 4.0, nothing]))
-    assert [name for name, _ in filled.series()] == ["tokens/s", "requests in flight", "TTFT"]
+    assert [name for name, *_ in filled.series()] == ["tokens/s", "requests in flight", "TTFT"]
     assert [*filled.series()][2][1].tolist() == [2.0, 3.0, 4.0, 4.0]
+    assert [*filled.series()][2][2].tolist() == [True, False, True, False]
     sparse = Course(0, S, whole, whole, np.array([2.0, nothing, nothing, nothing]))
-    assert [name for name, _ in sparse.series()] == ["tokens/s", "requests in flight"]
+    assert [name for name, *_ in sparse.series()] == ["tokens/s", "requests in flight"]
 
 
 SPAN = st.tuples(st.floats(-30, 60), st.floats(0, 50), st.floats(0, 50), st.floats(0, 1), st.integers(1, 900))

@@ -143,6 +143,26 @@ def test_a_hiccup_is_no_start_up(start_up):
     assert end >= 95
 
 
+@pytest.mark.parametrize("share", [0.2, 0.4])
+def test_what_fills_a_gap_beside_a_hiccup_is_none(share):
+    """A TTFT is known in some bins only. One value that is far off, with gaps on both sides, moves neither end, 95 times of 100.
+
+    Not near the middle, beyond which nobody looks for an end: there one such value is enough not to know.
+    """
+    random, start, end = np.random.default_rng(7), 0, 0
+    for _ in range(100):
+        values = 100 + np.where(np.arange(140) < 45, -50.0, 0.0) + noise(random, 140, 1)
+        values[random.random(140) < share] = np.nan
+        place = random.choice([*range(52, 65), *range(75, 112)])
+        values[place - 1 : place + 2] = np.nan, 100 + random.choice([-15, 15]), np.nan
+        values[[0, 43, 44, 45]] = 50, 50, 50, 100
+        found = find(seconds(np.full(140, 100.0), ttft=values))
+        start += abs(found.start_ns / S - 45) <= 2
+        end += found.end_ns >= 138 * S
+    assert start >= 95
+    assert end >= 95
+
+
 def test_a_trend_that_remains_is_not_steady():
     """Rising by a third all through the window: said with its numbers. A rise of 2 % is of no concern."""
     found = find(seconds(np.full(100, 50.0), 30 + 10 * np.arange(100) / 99))
