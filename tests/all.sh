@@ -8,7 +8,7 @@ export TOKENSWARM_REQUIRE_REAL=1
 unset PYTHONDONTWRITEBYTECODE  # a thousand processes begin here: a quarter of the suite's time would go into compiling
 beside="--dist loadfile --no-loadscope-reorder"
 # shellcheck disable=SC2086  # words
-"$python" -m pytest -n 5 $beside -m "not calm" "$@"
+"$python" -m pytest -n 4 $beside -m "not calm" "$@"
 first=$?
 [ "$first" -gt 1 ] && [ "$first" -ne 5 ] && exit "$first"  # Ctrl-C, or nothing that pytest understands; 5: none were chosen
 # shellcheck disable=SC2046  # names of files, without spaces
