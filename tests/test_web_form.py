@@ -191,7 +191,7 @@ def test_a_sweep_and_then_an_ordinary_run(stage: Stage, tab: Tab) -> None:
     tab.run(RUNNING)
     refused = stage.site.refused(user_count=2, spawn_rate=1, output_tokens="12", seed="1")
     assert refused == "--output-tokens cannot be changed while a run goes on: stop it first"
-    until(lambda: stage.site.stats()["stats"][-1]["num_requests"] > 4)
+    until(lambda: stage.site.measured("plain") > 4)  # both users are up and past their warm-up
     for path in ("/stats/requests/csv", "/stats/failures/csv", "/exceptions/csv", "/stats/report?download=1"):
         answer = requests.get(stage.site.url + path, timeout=20)
         assert (answer.status_code, "attachment" in answer.headers["Content-Disposition"]) == (200, True), (

@@ -52,6 +52,13 @@ class Site(Page):
         """Run directories whose results are written, by name."""
         return sorted(path.parent for path in self.results.glob("*/report.html"))
 
+    def measured(self, name: str) -> int:
+        """Requests that count in the levels of the run of this name, as far as is known; 0 while the page shows another."""
+        told = requests.get(self.at("tokens.json"), timeout=10).json()
+        if (told["run"] or {}).get("name") != name:
+            return 0
+        return sum(level.get("requests") or 0 for level in told["levels"])
+
 
 @contextmanager
 def serving(  # what a command line has
