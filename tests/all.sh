@@ -1,22 +1,39 @@
 #!/bin/sh
 # All tests, as `make test` runs them: nearly all side by side, a module in one process; then, two at a time, those by the clock
-# that want a calm machine (`calm`). More processes than cores, for most of a run is waiting.
-# $1: Python; the rest goes to pytest, both times.
+# that want a calm machine (`calm`); then one by one those that leave nothing of it to others (`alone`). More processes than
+# cores, for most of a run is waiting.
+# $1: Python; the rest goes to pytest, each time.
 python=$1
 shift
 export TOKENSWARM_REQUIRE_REAL=1
 unset PYTHONDONTWRITEBYTECODE  # a thousand processes begin here: a quarter of the suite's time would go into compiling
+status=5  # nothing was chosen
+
+stage() {
+    "$python" -m pytest "$@"
+    code=$?
+    case $code in
+        5) ;;
+        0 | 1) [ "$status" -eq 1 ] || status=$code ;;
+        *) exit "$code" ;;  # Ctrl-C, or nothing that pytest understands
+    esac
+}
+
+marked() {  # the files that have such tests: the others need not be read again
+    grep -rl --include='test_*.py' "mark\.$1" tests
+}
+
 beside="--dist loadfile --no-loadscope-reorder"
 # shellcheck disable=SC2086  # words
-"$python" -m pytest -n 4 $beside -m "not calm" "$@"
-first=$?
-[ "$first" -gt 1 ] && [ "$first" -ne 5 ] && exit "$first"  # Ctrl-C, or nothing that pytest understands; 5: none were chosen
-# shellcheck disable=SC2046  # names of files, without spaces
-[ $# -eq 0 ] && set -- $(grep -rl --include='test_*.py' 'mark\.calm' tests)  # the others need not be read again
-# shellcheck disable=SC2086  # words
-"$python" -m pytest -n 2 $beside -m calm "$@"
-second=$?
-[ "$second" -eq 5 ] && [ "$first" -ne 5 ] && second=0
-[ "$second" -ne 0 ] && exit "$second"
-[ "$first" -eq 1 ] && exit 1
-exit 0
+stage -n 4 $beside -m "not calm and not alone" "$@"
+if [ $# -eq 0 ]; then
+    # shellcheck disable=SC2046,SC2086  # names of files, without spaces
+    stage -n 2 $beside -m calm $(marked calm)
+    # shellcheck disable=SC2046
+    stage -m alone $(marked alone)
+else
+    # shellcheck disable=SC2086
+    stage -n 2 $beside -m calm "$@"
+    stage -m alone "$@"
+fi
+exit "$status"

@@ -69,7 +69,7 @@ def test_the_run_ends(timed: Cost) -> None:
     assert timed.closing_s < 20
 
 
-@pytest.mark.calm  # the longest of hundreds of gaps, on a core of its own
+@pytest.mark.alone  # a master and ten workers on all cores; the longest of hundreds of gaps
 def test_a_sweep_grants_in_time() -> None:
     """Where a quota is granted in portions, workers report as requests end; the master keeps up."""
     found = measured("sweep")
