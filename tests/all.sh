@@ -9,8 +9,13 @@ export TOKENSWARM_REQUIRE_REAL=1
 unset PYTHONDONTWRITEBYTECODE  # a thousand processes begin here: a quarter of the suite's time would go into compiling
 status=5  # nothing was chosen
 
-stage() {
-    "$python" -m pytest "$@"
+beside="--dist loadfile --no-loadscope-reorder"
+
+stage() {  # how many processes, whose mark; the rest goes to pytest
+    processes=$1 mark=$2
+    shift 2
+    # shellcheck disable=SC2086  # words
+    "$python" -m pytest -n "$processes" $beside -m "$mark" "$@"
     code=$?
     case $code in
         5) ;;
@@ -19,21 +24,15 @@ stage() {
     esac
 }
 
-marked() {  # the files that have such tests: the others need not be read again
-    grep -rl --include='test_*.py' "mark\.$1" tests
+few() {  # the same, of whose files the others need not be read again
+    processes=$1 mark=$2
+    shift 2
+    # shellcheck disable=SC2046  # names of files, without spaces
+    [ $# -eq 0 ] && set -- $(grep -rl --include='test_*.py' "mark\.$mark" tests)
+    stage "$processes" "$mark" "$@"
 }
 
-beside="--dist loadfile --no-loadscope-reorder"
-# shellcheck disable=SC2086  # words
-stage -n 4 $beside -m "not calm and not alone" "$@"
-if [ $# -eq 0 ]; then
-    # shellcheck disable=SC2046,SC2086  # names of files, without spaces
-    stage -n 2 $beside -m calm $(marked calm)
-    # shellcheck disable=SC2046
-    stage -m alone $(marked alone)
-else
-    # shellcheck disable=SC2086
-    stage -n 2 $beside -m calm "$@"
-    stage -m alone "$@"
-fi
+stage 4 "not calm and not alone" "$@"
+few 2 calm "$@"
+few 0 alone "$@"
 exit "$status"

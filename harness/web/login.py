@@ -252,9 +252,9 @@ def _tell() -> None:
     """Have the login page say why it is there."""
     from flask import request, session  # noqa: PLC0415
 
-    if request.endpoint == "locust.login":
-        note, words = _WORDS.get(request.args.get("said", ""), (_NOTES[0], None))
-        session.update({**dict.fromkeys(_NOTES), note: words})
+    if request.endpoint == "locust.login" and (found := _WORDS.get(request.args.get("said", ""))):
+        note, words = found
+        session[note] = words
 
 
 def _cookies() -> "SessionInterface":
